@@ -1,0 +1,4 @@
+//! What makes the layer at home in a framework.
+
+#[cfg(feature = "axum")]
+pub mod axum;

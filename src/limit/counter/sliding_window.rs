@@ -1,0 +1,101 @@
+//! A log of what was taken in the last period, bounded in length.
+
+use super::{LimitState, Rule, Verdict};
+
+/// How many instants are told apart.
+const INSTANTS: usize = 64;
+
+/// What was taken, and when, oldest first.
+///
+/// When the log is full, time is divided into cells of a 63rd of the period, and what was taken in one cell is counted
+/// at the latest instant in it: it comes back late by less than a cell, never early. The last period touches at most 64
+/// cells, so that there is room again.
+#[derive(Debug, Default)]
+pub(crate) struct SlidingWindow {
+    log: Vec<Taken>,
+    free_at: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    at: i64,
+    permits: u32,
+}
+
+impl SlidingWindow {
+    pub(crate) fn look(&self, rule: &Rule, cost: u64, now: i64) -> LimitState {
+        let now_or_latest = self.not_before_latest(now);
+        let live = &self.log[self.expired(rule, now_or_latest)..];
+        let used = used(live);
+        let remaining = u64::from(rule.capacity).saturating_sub(used);
+        let verdict = if cost <= remaining || cost == 0 {
+            Verdict::Admitted
+        } else {
+            rule.refused(cost, wait(live, rule, used.saturating_add(cost)).saturating_sub(now))
+        };
+        rule.state(
+            remaining,
+            live.last().map_or(now, |last| last.at.saturating_add(rule.period)),
+            verdict,
+        )
+    }
+
+    pub(crate) fn take(&mut self, rule: &Rule, cost: u32, now: i64) -> LimitState {
+        let now = self.not_before_latest(now);
+        self.log.drain(..self.expired(rule, now));
+        match self.log.last_mut() {
+            Some(last) if last.at == now => last.permits = last.permits.saturating_add(cost),
+            _ => self.append(rule, Taken { at: now, permits: cost }),
+        }
+        self.free_at = now.saturating_add(rule.period);
+        let remaining = u64::from(rule.capacity).saturating_sub(used(&self.log));
+        rule.state(remaining, self.free_at, Verdict::Admitted)
+    }
+
+    pub(crate) fn free_at(&self) -> i64 {
+        if self.log.is_empty() { i64::MIN } else { self.free_at }
+    }
+
+    fn append(&mut self, rule: &Rule, taken: Taken) {
+        self.log.push(taken);
+        if self.log.len() <= INSTANTS {
+            return;
+        }
+        let cell = rule.period.unsigned_abs().div_ceil(INSTANTS as u64 - 1).cast_signed();
+        self.log.dedup_by(|later, earlier| {
+            let same = later.at.div_euclid(cell) == earlier.at.div_euclid(cell);
+            if same {
+                *earlier = Taken {
+                    at: later.at,
+                    permits: earlier.permits.saturating_add(later.permits),
+                };
+            }
+            same
+        });
+    }
+
+    fn not_before_latest(&self, now: i64) -> i64 {
+        self.log.last().map_or(now, |last| last.at.max(now))
+    }
+
+    /// How many entries of the log are a period old.
+    fn expired(&self, rule: &Rule, now: i64) -> usize {
+        self.log
+            .partition_point(|taken| taken.at.saturating_add(rule.period) <= now)
+    }
+}
+
+fn used(log: &[Taken]) -> u64 {
+    log.iter().map(|taken| u64::from(taken.permits)).sum()
+}
+
+/// When no more than the capacity would be taken, if `used` is what would be taken now.
+fn wait(log: &[Taken], rule: &Rule, mut used: u64) -> i64 {
+    for taken in log {
+        used = used.saturating_sub(u64::from(taken.permits));
+        if used <= u64::from(rule.capacity) {
+            return taken.at.saturating_add(rule.period);
+        }
+    }
+    i64::MAX
+}

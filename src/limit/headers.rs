@@ -1,0 +1,161 @@
+//! How clients are told about limits: [`LimitHeaders`].
+
+mod ietf;
+mod value;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+
+use super::{Charge, Decision, LimitState};
+use crate::clock::Timestamp;
+use crate::limit::decision::whole_seconds;
+
+/// Which header fields tell clients about limits.
+///
+/// | family | fields | default |
+/// | --- | --- | --- |
+/// | `x_ratelimit` | `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset` | on |
+/// | `ietf` | `RateLimit-Policy`, `RateLimit` as in draft-ietf-httpapi-ratelimit-headers-11 | off |
+/// | `retry_after` | `Retry-After` in whole seconds (RFC 9110, section 10.2.3), on refusals | on |
+///
+/// The first family describes the limit that the [`Decision`] is about, the second lists every limit by the name of its
+/// quota (of several with one name, the one that matters most). All instants and waits are rounded up, so that a client
+/// that waits as told is not too early, and under a fixed window a refusal's `Reset`, `t` and `Retry-After` agree.
+/// Under GCRA, `q` is the burst and `w` the time in which all of it comes back, which is the same rate.
+///
+/// # Why `ietf` is off
+/// A widely used npm parser looks at `RateLimit` first, and reads the present draft's syntax as not-a-number even when
+/// `X-RateLimit-*` stand beside it.
+///
+/// # What a handler has set
+/// If a response has a field of a family already, the handler speaks for itself: nothing is overwritten, and nothing of
+/// that family is added that could contradict it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct LimitHeaders {
+    x_ratelimit: bool,
+    reset: ResetFormat,
+    ietf: bool,
+    retry_after: bool,
+}
+
+/// How `X-RateLimit-Reset` is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ResetFormat {
+    /// `2026-01-14T18:00:00.000Z`.
+    #[default]
+    Iso8601Millis,
+    /// Seconds since 1970, rounded up.
+    EpochSeconds,
+    /// Seconds from now, rounded up.
+    DeltaSeconds,
+}
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STATE: HeaderName = HeaderName::from_static("ratelimit");
+
+impl LimitHeaders {
+    /// `x_ratelimit` with [`ResetFormat::Iso8601Millis`], and `retry_after`.
+    pub const fn new() -> Self {
+        Self {
+            x_ratelimit: true,
+            reset: ResetFormat::Iso8601Millis,
+            ietf: false,
+            retry_after: true,
+        }
+    }
+
+    /// No fields at all.
+    pub const fn none() -> Self {
+        Self {
+            x_ratelimit: false,
+            reset: ResetFormat::Iso8601Millis,
+            ietf: false,
+            retry_after: false,
+        }
+    }
+
+    /// Sets whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent.
+    pub const fn x_ratelimit(mut self, on: bool) -> Self {
+        self.x_ratelimit = on;
+        self
+    }
+
+    /// Sets how `X-RateLimit-Reset` is written.
+    pub const fn reset(mut self, format: ResetFormat) -> Self {
+        self.reset = format;
+        self
+    }
+
+    /// Sets whether `RateLimit-Policy` and `RateLimit` are sent.
+    pub const fn ietf(mut self, on: bool) -> Self {
+        self.ietf = on;
+        self
+    }
+
+    /// Sets whether `Retry-After` is sent with refusals.
+    pub const fn retry_after(mut self, on: bool) -> Self {
+        self.retry_after = on;
+        self
+    }
+
+    /// The fields that can be sent, for `Access-Control-Expose-Headers`.
+    pub fn names(&self) -> impl Iterator<Item = HeaderName> + use<> {
+        let x = [LIMIT, REMAINING, RESET].into_iter().filter({
+            let on = self.x_ratelimit;
+            move |_| on
+        });
+        let ietf = [POLICY, STATE].into_iter().filter({
+            let on = self.ietf;
+            move |_| on
+        });
+        x.chain(ietf).chain(self.retry_after.then_some(RETRY_AFTER))
+    }
+
+    /// Whether every limit has to be reported, not the closest alone.
+    #[must_use]
+    pub const fn lists_each(&self) -> bool {
+        self.ietf
+    }
+
+    /// Adds the fields to a response. `charges`, `decision` and `now` are what the limiter was asked and answered.
+    pub fn apply(&self, headers: &mut HeaderMap, charges: &[Charge<'_>], decision: &Decision, now: Timestamp) {
+        let Some(state) = decision.state() else { return };
+        if self.x_ratelimit && ![LIMIT, REMAINING, RESET].iter().any(|name| headers.contains_key(name)) {
+            headers.insert(LIMIT, value::number(u64::from(state.limit)));
+            headers.insert(REMAINING, value::number(u64::from(state.remaining)));
+            headers.insert(RESET, self.reset_value(state, now));
+        }
+        if self.ietf && ![POLICY, STATE].iter().any(|name| headers.contains_key(name)) {
+            for (name, value) in [POLICY, STATE].into_iter().zip(ietf::values(charges, decision, now)) {
+                headers.insert(name, value);
+            }
+        }
+        if let Some(seconds) = decision.retry_after_seconds()
+            && self.retry_after
+            && !headers.contains_key(RETRY_AFTER)
+        {
+            headers.insert(RETRY_AFTER, value::number(seconds));
+        }
+    }
+
+    fn reset_value(&self, state: &LimitState, now: Timestamp) -> HeaderValue {
+        match self.reset {
+            ResetFormat::Iso8601Millis => value::iso8601(state.reset),
+            ResetFormat::EpochSeconds => value::signed(value::ceiling(state.reset.unix_micros(), 1_000_000)),
+            ResetFormat::DeltaSeconds => value::number(whole_seconds(state.reset.since(now))),
+        }
+    }
+}
+
+impl Default for LimitHeaders {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Header values out of numbers and instants, made with as little work as possible.
+
+use http::HeaderValue;
+
+use crate::clock::Timestamp;
+
+/// How many numbers are prepared.
+const PREPARED: usize = 10_000;
+
+/// The numbers below [`PREPARED`], four digits each: most values are a slice of it, and need no allocation.
+static DIGITS: [u8; 4 * PREPARED] = {
+    let mut digits = [b'0'; 4 * PREPARED];
+    let mut number = 0;
+    while number < PREPARED {
+        let (mut rest, mut place) = (number, 4);
+        while place > 0 {
+            place -= 1;
+            digits[4 * number + place] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        number += 1;
+    }
+    digits
+};
+
+/// A whole number.
+pub(super) fn number(number: u64) -> HeaderValue {
+    let digits = usize::try_from(number)
+        .ok()
+        .filter(|number| *number < PREPARED)
+        .and_then(|small| {
+            let zeros = 3 - small.checked_ilog10().unwrap_or(0) as usize;
+            std::str::from_utf8(&DIGITS[4 * small + zeros..4 * small + 4]).ok()
+        });
+    digits.map_or_else(|| HeaderValue::from(number), HeaderValue::from_static)
+}
+
+/// A whole number that may be negative.
+pub(super) fn signed(value: i64) -> HeaderValue {
+    u64::try_from(value).map_or_else(|_| HeaderValue::from(value), number)
+}
+
+/// `2026-01-14T18:00:00.000Z`, rounded up to milliseconds.
+pub(super) fn iso8601(instant: Timestamp) -> HeaderValue {
+    let millis = ceiling(instant.unix_micros(), 1_000);
+    let (days, in_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
+    let (year, month, day) = civil(days);
+    if !(0..=9_999).contains(&year) {
+        // No clock shows such a year; its text has another length.
+        let text = Timestamp::from_unix_millis(millis).to_string();
+        return HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"));
+    }
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let parts = [
+        (0, year, 4),
+        (5, month, 2),
+        (8, day, 2),
+        (11, in_day / 3_600_000, 2),
+        (14, in_day / 60_000 % 60, 2),
+        (17, in_day / 1_000 % 60, 2),
+        (20, in_day % 1_000, 3),
+    ];
+    for (start, part, width) in parts {
+        // Each part is below 10,000 and not negative.
+        let from = 4 * usize::try_from(part).unwrap_or(0) + 4 - width;
+        text[start..start + width].copy_from_slice(&DIGITS[from..from + width]);
+    }
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// Division that rounds up. No [`Timestamp`] is near the ends of 64 bits.
+pub(super) fn ceiling(dividend: i64, divisor: i64) -> i64 {
+    dividend.saturating_neg().div_euclid(divisor).saturating_neg()
+}
+
+/// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar. Years are counted from March, so
+/// that the leap day is the last (Hinnant, "chrono-compatible low-level date algorithms").
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let in_era = shifted.rem_euclid(146_097);
+    let year_of_era = (in_era - in_era / 1_460 + in_era / 36_524 - in_era / 146_096) / 365;
+    let in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * in_year + 2) / 153;
+    let day = in_year - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (year_of_era + era * 400 + next_year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full_and_without_leading_zeros() {
+        for number in (0..20_000).chain([99_999, u64::from(u32::MAX), u64::MAX]) {
+            assert_eq!(super::number(number), number.to_string().as_str());
+        }
+        assert_eq!(signed(-5), "-5");
+        assert_eq!(signed(5), "5");
+    }
+
+    proptest! {
+        #[test]
+        fn instants_are_written_as_everywhere_else(micros in -60_000_000_000_000_000i64..253_402_000_000_000_000) {
+            let rounded = Timestamp::from_unix_micros(ceiling(micros, 1_000) * 1_000);
+            let value = iso8601(Timestamp::from_unix_micros(micros));
+            prop_assert_eq!(value.to_str().unwrap(), rounded.to_string());
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_are_written_without_a_panic() {
+        for micros in [i64::MIN, -1, 0, i64::MAX] {
+            assert!(!iso8601(Timestamp::from_unix_micros(micros)).is_empty());
+        }
+    }
+}

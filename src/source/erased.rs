@@ -1,0 +1,108 @@
+//! Object-safe twins of the source traits, so that the layer has no type parameter. Private: users write `async fn`.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::{KeyScheme, KeySource, Lookup};
+use crate::error::StoreError;
+use crate::key::{KeyDigest, KeyRef};
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A [`KeySource`] of any type.
+pub(crate) trait ErasedSource: Send + Sync + 'static {
+    fn name(&self) -> &str;
+    fn schemes(&self) -> Vec<KeyScheme>;
+    fn find<'a>(&'a self, digest: &'a KeyDigest) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
+    fn find_now(&self, digest: &KeyDigest) -> Lookup;
+}
+
+impl<S: KeySource> ErasedSource for S {
+    fn name(&self) -> &str {
+        KeySource::name(self)
+    }
+
+    fn schemes(&self) -> Vec<KeyScheme> {
+        KeySource::schemes(self)
+    }
+
+    fn find<'a>(&'a self, digest: &'a KeyDigest) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
+        Box::pin(async move {
+            let found = KeySource::find(self, digest).await;
+            found.map_err(|error| StoreError::new(KeySource::name(self), "find a key", error))
+        })
+    }
+
+    fn find_now(&self, digest: &KeyDigest) -> Lookup {
+        KeySource::find_now(self, digest)
+    }
+}
+
+#[cfg(feature = "management")]
+mod store {
+    use super::{BoxFuture, StoreError};
+    use crate::key::{KeyId, KeyRef};
+    use crate::source::{IssuedKey, KeyChange, KeyFilter, KeyPage, KeyStore, NewKey};
+
+    /// A [`KeyStore`] of any type.
+    pub(crate) trait ErasedStore: Send + Sync + 'static {
+        fn issue(&self, key: NewKey) -> BoxFuture<'_, Result<IssuedKey, StoreError>>;
+        fn get<'a>(&'a self, id: &'a KeyId) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
+        fn list<'a>(&'a self, filter: &'a KeyFilter) -> BoxFuture<'a, Result<KeyPage, StoreError>>;
+        fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
+        fn revoke<'a>(
+            &'a self,
+            id: &'a KeyId,
+            reason: Option<String>,
+        ) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
+    }
+
+    impl<S: KeyStore> ErasedStore for S {
+        fn issue(&self, key: NewKey) -> BoxFuture<'_, Result<IssuedKey, StoreError>> {
+            Box::pin(async move {
+                KeyStore::issue(self, key)
+                    .await
+                    .map_err(|e| named(self, "issue a key", e))
+            })
+        }
+
+        fn get<'a>(&'a self, id: &'a KeyId) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
+            Box::pin(async move { KeyStore::get(self, id).await.map_err(|e| named(self, "get a key", e)) })
+        }
+
+        fn list<'a>(&'a self, filter: &'a KeyFilter) -> BoxFuture<'a, Result<KeyPage, StoreError>> {
+            Box::pin(async move {
+                KeyStore::list(self, filter)
+                    .await
+                    .map_err(|e| named(self, "list keys", e))
+            })
+        }
+
+        fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
+            Box::pin(async move {
+                KeyStore::update(self, id, change)
+                    .await
+                    .map_err(|e| named(self, "update a key", e))
+            })
+        }
+
+        fn revoke<'a>(
+            &'a self,
+            id: &'a KeyId,
+            reason: Option<String>,
+        ) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
+            Box::pin(async move {
+                KeyStore::revoke(self, id, reason)
+                    .await
+                    .map_err(|e| named(self, "revoke a key", e))
+            })
+        }
+    }
+
+    fn named<S: KeyStore>(store: &S, operation: &'static str, error: S::Error) -> StoreError {
+        StoreError::new(store.name(), operation, error)
+    }
+}
+
+#[cfg(feature = "management")]
+pub(crate) use store::ErasedStore;

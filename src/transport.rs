@@ -1,0 +1,49 @@
+//! What the server below says of a connection: the only reader of other crates' request extensions.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::Extensions;
+#[cfg(feature = "axum")]
+use http::Uri;
+
+/// The address of the other end of the connection, for servers that this crate does not know. Put it into the request's
+/// extensions before the request reaches the layer. Those of axum (`ConnectInfo<SocketAddr>` and its mock) and tonic
+/// (`TcpConnectInfo`) are read without it, and [`protect`](crate::ApiKeyLayer::protect) needs nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// Where the connection comes from, as far as the server says.
+pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    if let Some(PeerAddr(address)) = extensions.get() {
+        return Some(address.ip());
+    }
+    #[cfg(feature = "axum")]
+    {
+        use axum::extract::ConnectInfo;
+        use axum::extract::connect_info::MockConnectInfo;
+        if let Some(ConnectInfo(address)) = extensions.get::<ConnectInfo<SocketAddr>>() {
+            return Some(address.ip());
+        }
+        if let Some(MockConnectInfo(address)) = extensions.get::<MockConnectInfo<SocketAddr>>() {
+            return Some(address.ip());
+        }
+    }
+    #[cfg(feature = "tonic")]
+    if let Some(info) = extensions.get::<tonic::transport::server::TcpConnectInfo>() {
+        return info.remote_addr().map(|address| address.ip());
+    }
+    None
+}
+
+/// The path of the request before routers above took prefixes off it.
+pub(crate) fn original_path(extensions: &Extensions) -> Option<&str> {
+    #[cfg(feature = "axum")]
+    return extensions
+        .get::<axum::extract::OriginalUri>()
+        .map(|uri| Uri::path(&uri.0));
+    #[cfg(not(feature = "axum"))]
+    {
+        let _ = extensions;
+        None
+    }
+}
