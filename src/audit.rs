@@ -36,11 +36,7 @@ pub struct AuthEvent<'a> {
 impl AuthEvent<'_> {
     /// `accepted` or `refused`.
     pub const fn outcome(&self) -> &'static str {
-        if self.rejection.is_some() {
-            "refused"
-        } else {
-            "accepted"
-        }
+        if self.rejection.is_some() { "refused" } else { "accepted" }
     }
 
     /// The code of the refusal, or the method that let the request in.
@@ -88,11 +84,7 @@ impl AuditSink for TracingAudit {
                 )
             };
         }
-        if event.rejection.is_some() {
-            write_at!(warn)
-        } else {
-            write_at!(info)
-        }
+        if event.rejection.is_some() { write_at!(warn) } else { write_at!(info) }
     }
 }
 
@@ -111,11 +103,7 @@ impl fmt::Display for Escaped<'_> {
                 other => write!(f, "{}", other.escape_unicode())?,
             }
         }
-        if self.0.chars().nth(MOST).is_some() {
-            f.write_str("…")
-        } else {
-            Ok(())
-        }
+        if self.0.chars().nth(MOST).is_some() { f.write_str("…") } else { Ok(()) }
     }
 }
 
@@ -126,10 +114,7 @@ mod tests {
     #[test]
     fn nothing_of_the_callers_can_pass_for_a_line_of_the_log() {
         assert_eq!(Escaped("/a/b?").to_string(), "/a/b?");
-        assert_eq!(
-            Escaped("/a\n2026 accepted\u{202e}").to_string(),
-            "/a\\u{a}2026\\u{20}accepted\\u{202e}"
-        );
+        assert_eq!(Escaped("/a\n2026 accepted\u{202e}").to_string(), "/a\\u{a}2026\\u{20}accepted\\u{202e}");
         assert_eq!(Escaped(&"x".repeat(600)).to_string().chars().count(), 513);
     }
 }

@@ -80,13 +80,7 @@ impl Gate {
         let at = self.clock.now();
         reply.identify(at, client);
         let origin = parts.headers.get(header::ORIGIN).cloned();
-        let attempt = Attempt {
-            at,
-            client,
-            request_id: reply.request_id().cloned(),
-            origin,
-            ruling,
-        };
+        let attempt = Attempt { at, client, request_id: reply.request_id().cloned(), origin, ruling };
         match self.decide(parts, attempt) {
             Decision::Now(verdict) => self.conclude(verdict, parts, reply),
             Decision::Later(waiting) => Admission::Wait(waiting),
@@ -232,11 +226,7 @@ impl Gate {
         self.schemes.iter().enumerate().filter_map(move |(index, scheme)| {
             let earlier = self.schemes[..index].iter();
             let same = |other: &KeyScheme| other.algorithm() == scheme.algorithm() && other.digests_alike(scheme, text);
-            if earlier.clone().any(same) {
-                None
-            } else {
-                scheme.digest(text)
-            }
+            if earlier.clone().any(same) { None } else { scheme.digest(text) }
         })
     }
 
@@ -246,21 +236,14 @@ impl Gate {
             let error = StoreError::new(self.source.name(), "find a key", "the record found has another digest");
             return Err(self.unavailable(&error));
         }
-        self.judge(&found, &attempt)
-            .map_err(|reason| Rejection::from(reason).with_key(&found.id))?;
+        self.judge(&found, &attempt).map_err(|reason| Rejection::from(reason).with_key(&found.id))?;
         Ok(self.context(Principal::Key(found), attempt))
     }
 
     /// Whether the key, known by now to be presented by somebody who has it, may be used for this request.
     fn judge(&self, key: &KeyRecord, attempt: &Attempt) -> Result<(), RejectionReason> {
-        let elsewhere = key
-            .realm
-            .as_ref()
-            .is_some_and(|realm| Some(realm) != self.realm.as_ref())
-            || self
-                .environment
-                .as_ref()
-                .is_some_and(|ours| key.environment.as_ref().is_some_and(|its| its != ours));
+        let elsewhere = key.realm.as_ref().is_some_and(|realm| Some(realm) != self.realm.as_ref())
+            || self.environment.as_ref().is_some_and(|ours| key.environment.as_ref().is_some_and(|its| its != ours));
         if elsewhere {
             return Err(RejectionReason::InvalidKey);
         }
@@ -269,9 +252,7 @@ impl Gate {
             KeyState::Revoked => return Err(RejectionReason::RevokedKey { key_id: key.id.clone() }),
             KeyState::Disabled => return Err(RejectionReason::DisabledKey { key_id: key.id.clone() }),
             KeyState::Expired => {
-                return Err(RejectionReason::ExpiredKey {
-                    expired_at: key.expires_at.unwrap_or(attempt.at),
-                });
+                return Err(RejectionReason::ExpiredKey { expired_at: key.expires_at.unwrap_or(attempt.at) });
             }
         }
         if let Some(blocks) = &key.allowed_ips
@@ -280,26 +261,17 @@ impl Gate {
             return Err(RejectionReason::IpNotAllowed);
         }
         if let Some(origins) = &key.allowed_origins
-            && !attempt
-                .origin
-                .as_ref()
-                .is_some_and(|origin| origins.iter().any(|allowed| origin == allowed.as_str()))
+            && !attempt.origin.as_ref().is_some_and(|origin| origins.iter().any(|allowed| origin == allowed.as_str()))
         {
             return Err(RejectionReason::OriginNotAllowed);
         }
         let unmet =
             |required: &&_| !crate::key::ScopeRequirement::is_met_by(required, &key.scopes, &self.rules.hierarchy);
-        match self
-            .routes
-            .routes(attempt.ruling)
-            .filter_map(|route| route.required_scopes())
-            .find(unmet)
-        {
+        match self.routes.routes(attempt.ruling).filter_map(|route| route.required_scopes()).find(unmet) {
             None => Ok(()),
-            Some(required) => Err(RejectionReason::InsufficientScope {
-                required: required.clone(),
-                granted: key.scopes.clone(),
-            }),
+            Some(required) => {
+                Err(RejectionReason::InsufficientScope { required: required.clone(), granted: key.scopes.clone() })
+            }
         }
     }
 
@@ -321,18 +293,13 @@ impl Gate {
             error = %Chain(error),
             "a backend could not answer"
         );
-        RejectionReason::Unavailable {
-            retry_after: self.unavailable_for,
-        }
-        .into()
+        RejectionReason::Unavailable { retry_after: self.unavailable_for }.into()
     }
 }
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate")
-            .field("source", &self.source.name())
-            .finish_non_exhaustive()
+        f.debug_struct("Gate").field("source", &self.source.name()).finish_non_exhaustive()
     }
 }
 

@@ -29,15 +29,11 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn inner(body: B) -> Self {
-        Self {
-            kind: Kind::Inner { body },
-        }
+        Self { kind: Kind::Inner { body } }
     }
 
     pub(crate) fn refusal(body: Bytes) -> Self {
-        Self {
-            kind: Kind::Refusal { body: Full::new(body) },
-        }
+        Self { kind: Kind::Refusal { body: Full::new(body) } }
     }
 
     /// Unless this is a refusal, the inner body; else the text of the refusal.

@@ -116,9 +116,7 @@ impl FromStr for Timestamp {
 }
 
 fn is_in_the_last_hours(text: &str) -> bool {
-    let civil = text
-        .strip_suffix(['Z', 'z'])
-        .and_then(|civil| civil.parse::<jiff::civil::DateTime>().ok());
+    let civil = text.strip_suffix(['Z', 'z']).and_then(|civil| civil.parse::<jiff::civil::DateTime>().ok());
     civil.is_some_and(|civil| civil >= jiff::civil::date(9999, 12, 30).at(22, 0, 0, 0))
 }
 
@@ -227,10 +225,7 @@ mod tests {
         assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::from_unix_seconds(i64::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::UNIX_EPOCH.since(Timestamp::MAX), Duration::ZERO);
-        assert_eq!(
-            SystemTime::from(Timestamp::from_unix_seconds(-1)),
-            UNIX_EPOCH - Duration::from_secs(1)
-        );
+        assert_eq!(SystemTime::from(Timestamp::from_unix_seconds(-1)), UNIX_EPOCH - Duration::from_secs(1));
     }
 
     #[test]

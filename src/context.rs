@@ -66,11 +66,7 @@ pub struct User {
 impl User {
     /// A user of whom only the id is known.
     pub const fn new(id: UserId) -> Self {
-        Self {
-            id,
-            name: None,
-            email: None,
-        }
+        Self { id, name: None, email: None }
     }
 }
 
@@ -183,8 +179,7 @@ impl AuthContext {
 
     /// The source that knows the key.
     pub fn source(&self) -> Option<&str> {
-        self.key()
-            .map(|key| key.source.as_deref().unwrap_or(&self.rules.source))
+        self.key().map(|key| key.source.as_deref().unwrap_or(&self.rules.source))
     }
 
     /// Goes on only if the caller has these scopes.
@@ -213,10 +208,8 @@ impl AuthContext {
         if matches!(self.principal, Principal::Anonymous) {
             return Err(RejectionReason::MissingKey.into());
         }
-        let rejection = Rejection::from(RejectionReason::InsufficientScope {
-            required,
-            granted: self.scopes().clone(),
-        });
+        let rejection =
+            Rejection::from(RejectionReason::InsufficientScope { required, granted: self.scopes().clone() });
         Err(match self.key() {
             Some(key) => rejection.with_key(&key.id),
             None => rejection,
@@ -237,8 +230,7 @@ impl AuthContext {
     /// # Errors
     /// When it attached nothing, or a value of another type.
     pub fn attached<T: Send + Sync + 'static>(&self) -> Result<&T, NotAttached> {
-        self.key()
-            .map_or_else(|| Err(NotAttached::of::<T>()), |key| key.attached())
+        self.key().map_or_else(|| Err(NotAttached::of::<T>()), |key| key.attached())
     }
 }
 

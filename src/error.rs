@@ -17,12 +17,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// An error about one setting.
     pub fn new(setting: impl Into<String>, problem: impl fmt::Display) -> Self {
-        Self {
-            problems: vec![ConfigProblem {
-                setting: setting.into(),
-                problem: problem.to_string(),
-            }],
-        }
+        Self { problems: vec![ConfigProblem { setting: setting.into(), problem: problem.to_string() }] }
     }
 
     /// Every mistake that was found, in the order of the settings.
@@ -36,11 +31,7 @@ impl ConfigError {
     /// The mistakes of all `errors` together.
     pub fn all(errors: impl IntoIterator<Item = Self>) -> Result<(), Self> {
         let problems: Vec<_> = errors.into_iter().flat_map(|error| error.problems).collect();
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Self { problems })
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 }
 
@@ -79,11 +70,7 @@ pub struct StoreError {
 impl StoreError {
     /// `backend` is the name of the source, and `operation` a verb phrase such as `find a key`.
     pub fn new(backend: impl Into<String>, operation: &'static str, source: impl Into<BoxError>) -> Self {
-        Self {
-            backend: backend.into(),
-            operation,
-            source: source.into(),
-        }
+        Self { backend: backend.into(), operation, source: source.into() }
     }
 
     /// The name of the source that failed.
@@ -118,10 +105,7 @@ mod tests {
 
     #[test]
     fn every_mistake_stands_on_one_line() {
-        let errors = [
-            ConfigError::new("PORT", "not a number"),
-            ConfigError::new("realm", "empty"),
-        ];
+        let errors = [ConfigError::new("PORT", "not a number"), ConfigError::new("realm", "empty")];
         let all = ConfigError::all(errors).unwrap_err();
         assert_eq!(all.to_string(), "PORT: not a number; realm: empty");
         assert_eq!(ConfigError::all([]), Ok(()));
@@ -130,9 +114,6 @@ mod tests {
     #[test]
     fn a_store_error_names_source_operation_and_cause() {
         let error = StoreError::new("postgres", "find a key", "connection refused");
-        assert_eq!(
-            Chain(&error).to_string(),
-            "postgres could not find a key: connection refused"
-        );
+        assert_eq!(Chain(&error).to_string(), "postgres could not find a key: connection refused");
     }
 }

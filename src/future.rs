@@ -41,19 +41,11 @@ pin_project! {
 
 impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
     pub(crate) const fn forward(future: S::Future, reply: Reply) -> Self {
-        Self {
-            state: State::Inner { future },
-            reply: Some(reply),
-        }
+        Self { state: State::Inner { future }, reply: Some(reply) }
     }
 
     pub(crate) const fn refuse(rejection: Rejection, reply: Reply) -> Self {
-        Self {
-            state: State::Refused {
-                rejection: Some(rejection),
-            },
-            reply: Some(reply),
-        }
+        Self { state: State::Refused { rejection: Some(rejection) }, reply: Some(reply) }
     }
 
     pub(crate) const fn wait(
@@ -62,13 +54,7 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
         request: Request<B>,
         reply: Reply,
     ) -> Self {
-        Self {
-            state: State::Waiting {
-                waiting,
-                held: Some((service, request)),
-            },
-            reply: Some(reply),
-        }
+        Self { state: State::Waiting { waiting, held: Some((service, request)) }, reply: Some(reply) }
     }
 }
 
@@ -96,12 +82,8 @@ where
                     let reply = this.reply.as_mut().unwrap_or_else(|| polled_after_completion());
                     let gate = std::sync::Arc::clone(reply.gate());
                     match gate.conclude(verdict, &mut parts, reply) {
-                        Admission::Refuse(rejection) => State::Refused {
-                            rejection: Some(rejection),
-                        },
-                        _ => State::Inner {
-                            future: service.call(Request::from_parts(parts, body)),
-                        },
+                        Admission::Refuse(rejection) => State::Refused { rejection: Some(rejection) },
+                        _ => State::Inner { future: service.call(Request::from_parts(parts, body)) },
                     }
                 }
             };

@@ -126,9 +126,7 @@ pub struct ApiKeyLayerBuilder {
 
 impl fmt::Debug for ApiKeyLayerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiKeyLayerBuilder")
-            .field("source", &self.source.name())
-            .finish_non_exhaustive()
+        f.debug_struct("ApiKeyLayerBuilder").field("source", &self.source.name()).finish_non_exhaustive()
     }
 }
 
@@ -198,13 +196,7 @@ impl ApiKeyLayerBuilder {
     /// A route that lets callers without a credential through as anonymous. Who presents one is authenticated, and
     /// refused if it is no good.
     pub fn optional(self, methods: impl Into<Methods>, pattern: impl Into<String>) -> Self {
-        self.entry(
-            "optional",
-            methods.into(),
-            pattern.into(),
-            Openness::Optional,
-            Route::new(),
-        )
+        self.entry("optional", methods.into(), pattern.into(), Openness::Optional, Route::new())
     }
 
     /// What a route asks for, beyond a good key.
@@ -220,13 +212,7 @@ impl ApiKeyLayerBuilder {
         openness: Openness,
         route: Route,
     ) -> Self {
-        self.entries.push(Entry {
-            setting,
-            methods,
-            pattern,
-            openness,
-            route,
-        });
+        self.entries.push(Entry { setting, methods, pattern, openness, route });
         self
     }
 
@@ -332,17 +318,11 @@ impl ApiKeyLayerBuilder {
             }),
         };
         if self.deadline.is_zero() {
-            errors.push(ConfigError::new(
-                "deadline",
-                "a source that has no time to answer lets nobody in",
-            ));
+            errors.push(ConfigError::new("deadline", "a source that has no time to answer lets nobody in"));
         }
         let schemes = self.source.schemes();
         if schemes.is_empty() && !self.unguarded {
-            errors.push(ConfigError::new(
-                "source",
-                "it states no scheme, so it can have no keys",
-            ));
+            errors.push(ConfigError::new("source", "it states no scheme, so it can have no keys"));
         }
         ConfigError::all(errors)?;
         let (Some(credentials), Some(routes)) = (credentials, routes) else {

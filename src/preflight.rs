@@ -30,14 +30,10 @@ impl Preflights {
             return Err(wrong("an empty list lets no preflight through".to_owned()));
         }
         let parse = |origin: &String| {
-            let shaped = origin
-                .split_once("://")
-                .is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+            let shaped = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
             match HeaderValue::try_from(origin) {
                 Ok(value) if shaped => Ok(value),
-                _ => Err(wrong(format!(
-                    "{origin:?} is no origin such as https://app.example.com"
-                ))),
+                _ => Err(wrong(format!("{origin:?} is no origin such as https://app.example.com"))),
             }
         };
         Ok(Self(Exempt::From(origins.iter().map(parse).collect::<Result<_, _>>()?)))
@@ -50,16 +46,11 @@ impl Preflights {
         }
         let one = |name| {
             let mut values = parts.headers.get_all(name).into_iter();
-            values
-                .next()
-                .filter(|value| !value.is_empty() && values.next().is_none())
+            values.next().filter(|value| !value.is_empty() && values.next().is_none())
         };
         let method = one(header::ACCESS_CONTROL_REQUEST_METHOD);
         let content = parts.headers.contains_key(header::TRANSFER_ENCODING)
-            || parts
-                .headers
-                .get(header::CONTENT_LENGTH)
-                .is_some_and(|length| length != "0");
+            || parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         let Some(origin) = one(header::ORIGIN) else {
             return false;
         };

@@ -73,26 +73,19 @@ impl Reply {
 
     /// The response to a request that the gate refused.
     pub(crate) fn refuse<B>(self, rejection: Rejection) -> Response<ResponseBody<B>> {
-        self.gate
-            .renderer
-            .render(rejection, self.audience, self.request_id.as_ref())
-            .map(ResponseBody::refusal)
+        self.gate.renderer.render(rejection, self.audience, self.request_id.as_ref()).map(ResponseBody::refusal)
     }
 
     /// The response of the inner service, with what belongs on it. A refusal that comes out of it unrendered gets the
     /// layer's face.
     pub(crate) fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         if let Some(Unrendered(rejection)) = response.extensions_mut().remove() {
-            self.gate
-                .record_refusal(&rejection, &self.method, self.uri.path(), &self);
+            self.gate.record_refusal(&rejection, &self.method, self.uri.path(), &self);
             return self.refuse(rejection);
         }
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let Some(protocol) = self.subprotocol.filter(|_| upgraded) {
-            response
-                .headers_mut()
-                .entry(header::SEC_WEBSOCKET_PROTOCOL)
-                .or_insert(protocol);
+            response.headers_mut().entry(header::SEC_WEBSOCKET_PROTOCOL).or_insert(protocol);
         }
         if let Some(id) = &self.request_id {
             response.headers_mut().insert(X_REQUEST_ID, id.to_header());

@@ -74,10 +74,7 @@ fn is_valid(text: &[u8]) -> bool {
 /// Two numbers that differ from process to process. The standard library seeds its hashers from the operating system.
 fn seeds() -> [u64; 2] {
     use std::hash::{BuildHasher, RandomState};
-    [
-        RandomState::new().hash_one(std::process::id()),
-        RandomState::new().hash_one(0),
-    ]
+    [RandomState::new().hash_one(std::process::id()), RandomState::new().hash_one(0)]
 }
 
 /// SplitMix64's finaliser: a bijection, so that different counts stay different.
@@ -119,15 +116,7 @@ mod tests {
     #[test]
     fn anything_else_is_replaced() {
         let too_long = [b'x'; 129];
-        let refused: [&[&[u8]]; 7] = [
-            &[],
-            &[b""],
-            &[b"a b"],
-            &[b"\xff"],
-            &[b"a\tb"],
-            &[&too_long],
-            &[b"a", b"a"],
-        ];
+        let refused: [&[&[u8]]; 7] = [&[], &[b""], &[b"a b"], &[b"\xff"], &[b"a\tb"], &[&too_long], &[b"a", b"a"]];
         for values in refused {
             let id = of(values);
             assert_eq!(id.as_str().len(), 32, "{values:?}");

@@ -44,10 +44,7 @@ impl<S> Layer<S> for RequireScopes {
     type Service = RequireScopesService<S>;
 
     fn layer(&self, inner: S) -> RequireScopesService<S> {
-        RequireScopesService {
-            inner,
-            required: Arc::clone(&self.0),
-        }
+        RequireScopesService { inner, required: Arc::clone(&self.0) }
     }
 }
 
@@ -83,16 +80,8 @@ where
             }
         };
         match verdict {
-            Ok(()) => RequireScopesFuture {
-                state: State::Inner {
-                    future: self.inner.call(request),
-                },
-            },
-            Err(rejection) => RequireScopesFuture {
-                state: State::Refused {
-                    rejection: Some(rejection),
-                },
-            },
+            Ok(()) => RequireScopesFuture { state: State::Inner { future: self.inner.call(request) } },
+            Err(rejection) => RequireScopesFuture { state: State::Refused { rejection: Some(rejection) } },
         }
     }
 }

@@ -126,12 +126,7 @@ impl RouteTable {
         errors.extend(unsatisfiable("default_route", &default));
         ConfigError::all(errors)?;
         let (exact, respelt) = (exact.router(&entries, true)?, respelt.router(&entries, false)?);
-        Ok(Self {
-            entries,
-            default,
-            exact,
-            respelt,
-        })
+        Ok(Self { entries, default, exact, respelt })
     }
 
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
@@ -139,49 +134,30 @@ impl RouteTable {
     pub(crate) fn rule(&self, method: &Method, path: &str, rewritten_to: Option<&str>) -> Ruling {
         if let Some(current) = rewritten_to {
             let restricted = |path: &str| self.find(&self.respelt, method, &respell(path));
-            return Ruling {
-                openness: Openness::Guarded,
-                exact: restricted(path),
-                respelt: restricted(current),
-            };
+            return Ruling { openness: Openness::Guarded, exact: restricted(path), respelt: restricted(current) };
         }
         let exact = self.find(&self.exact, method, path);
-        let respelt = if is_usual(path) {
-            None
-        } else {
-            self.find(&self.respelt, method, &respell(path))
-        };
+        let respelt = if is_usual(path) { None } else { self.find(&self.respelt, method, &respell(path)) };
         let openness = match exact.map(|index| &self.entries[index]) {
             None => Openness::Guarded,
             Some(entry) if !is_dynamic(&entry.pattern) => entry.openness,
             Some(entry) if is_plain(path) && respelt.is_none() => entry.openness,
             Some(_) => Openness::Guarded,
         };
-        Ruling {
-            openness,
-            exact,
-            respelt,
-        }
+        Ruling { openness, exact, respelt }
     }
 
     /// The demands that `ruling` stands for.
     pub(crate) fn routes(&self, ruling: Ruling) -> impl Iterator<Item = &Route> {
-        let named = [ruling.exact, ruling.respelt]
-            .into_iter()
-            .flatten()
-            .map(|index| &self.entries[index].route);
+        let named = [ruling.exact, ruling.respelt].into_iter().flatten().map(|index| &self.entries[index].route);
         let unnamed = ruling.exact.is_none() && ruling.respelt.is_none();
         named.chain(unnamed.then_some(&self.default))
     }
 
     fn find(&self, router: &matchit::Router<Vec<usize>>, method: &Method, path: &str) -> Option<usize> {
         let candidates = router.at(path).ok()?.value;
-        let of = |method: &Method| {
-            candidates
-                .iter()
-                .copied()
-                .find(|index| self.entries[*index].methods.contains(method))
-        };
+        let of =
+            |method: &Method| candidates.iter().copied().find(|index| self.entries[*index].methods.contains(method));
         of(method).or_else(|| if method == Method::HEAD { of(&Method::GET) } else { None })
     }
 }
@@ -190,16 +166,10 @@ impl Entry {
     fn mistake(&self) -> Option<ConfigError> {
         let Self { setting, pattern, .. } = self;
         if !pattern.starts_with('/') {
-            return Some(ConfigError::new(
-                *setting,
-                format_args!("{pattern:?} must begin with a slash"),
-            ));
+            return Some(ConfigError::new(*setting, format_args!("{pattern:?} must begin with a slash")));
         }
         if pattern.contains(['?', '#']) {
-            return Some(ConfigError::new(
-                *setting,
-                format_args!("{pattern:?}: only paths are matched, no queries"),
-            ));
+            return Some(ConfigError::new(*setting, format_args!("{pattern:?}: only paths are matched, no queries")));
         }
         if self.methods.0.as_ref().is_some_and(Vec::is_empty) {
             return Some(ConfigError::new(*setting, format_args!("{pattern:?} is for no method")));
@@ -254,12 +224,7 @@ fn overlapping(entries: &[Entry], indices: &[usize]) -> Option<ConfigError> {
         })
     });
     let entry = &entries[indices[0]];
-    twice.then(|| {
-        ConfigError::new(
-            entry.setting,
-            format_args!("{:?} has two entries for one method", entry.pattern),
-        )
-    })
+    twice.then(|| ConfigError::new(entry.setting, format_args!("{:?} has two entries for one method", entry.pattern)))
 }
 
 impl Methods {
@@ -279,17 +244,12 @@ fn is_dynamic(pattern: &str) -> bool {
 fn is_plain(path: &str) -> bool {
     let encoded = |segment: &str| {
         let lower = segment.to_ascii_lowercase();
-        ["%2f", "%5c", "%2e", "%25", "%00"]
-            .iter()
-            .any(|code| lower.contains(code))
+        ["%2f", "%5c", "%2e", "%25", "%00"].iter().any(|code| lower.contains(code))
     };
     let plain = |segment: &str| {
         !segment.is_empty() && segment != "." && segment != ".." && !segment.contains(['\\', ';']) && !encoded(segment)
     };
-    path == "/"
-        || path
-            .strip_prefix('/')
-            .is_some_and(|segments| segments.split('/').all(plain))
+    path == "/" || path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(plain))
 }
 
 /// Whether [`respell`] would leave the path as it is.
@@ -330,13 +290,7 @@ fn respell(path: &str) -> String {
 /// The same for a pattern, whose parameters keep their braces.
 fn respell_pattern(pattern: &str) -> String {
     let segments = pattern.split('/').filter(|segment| !segment.is_empty());
-    let respelt = segments.map(|segment| {
-        if is_dynamic(segment) {
-            segment.to_owned()
-        } else {
-            segment.to_lowercase()
-        }
-    });
+    let respelt = segments.map(|segment| if is_dynamic(segment) { segment.to_owned() } else { segment.to_lowercase() });
     format!("/{}", respelt.collect::<Vec<_>>().join("/"))
 }
 
@@ -348,18 +302,8 @@ mod tests {
     const ADMIN: Scope = Scope::from_static("admin");
 
     fn entry(openness: Openness, method: Method, pattern: &str) -> Entry {
-        let route = if openness == Openness::Guarded {
-            Route::new().scopes(ADMIN)
-        } else {
-            Route::new()
-        };
-        Entry {
-            setting: "route",
-            methods: method.into(),
-            pattern: pattern.to_owned(),
-            openness,
-            route,
-        }
+        let route = if openness == Openness::Guarded { Route::new().scopes(ADMIN) } else { Route::new() };
+        Entry { setting: "route", methods: method.into(), pattern: pattern.to_owned(), openness, route }
     }
 
     fn table() -> RouteTable {
@@ -414,12 +358,7 @@ mod tests {
         ] {
             assert_eq!(openness(Method::GET, path), Openness::Guarded, "{path}");
         }
-        for method in [
-            Method::POST,
-            Method::OPTIONS,
-            Method::TRACE,
-            Method::from_bytes(b"get").unwrap(),
-        ] {
+        for method in [Method::POST, Method::OPTIONS, Method::TRACE, Method::from_bytes(b"get").unwrap()] {
             assert_eq!(openness(method.clone(), "/api/status"), Openness::Guarded, "{method}");
         }
     }
@@ -477,12 +416,7 @@ mod tests {
 
     #[test]
     fn a_guarded_path_below_a_public_pattern_stays_guarded_in_every_spelling() {
-        for path in [
-            "/static/private",
-            "/static/Private",
-            "/static/private/",
-            "/static/%70rivate",
-        ] {
+        for path in ["/static/private", "/static/Private", "/static/private/", "/static/%70rivate"] {
             assert_eq!(openness(Method::GET, path), Openness::Guarded, "{path}");
             assert!(needs_admin(Method::GET, path), "{path}");
         }
@@ -491,10 +425,7 @@ mod tests {
     #[test]
     fn a_rewritten_request_is_never_public_and_keeps_the_restrictions_of_both_paths() {
         let table = table();
-        assert_eq!(
-            table.rule(&Method::GET, "/api/status", Some("/other")).openness,
-            Openness::Guarded
-        );
+        assert_eq!(table.rule(&Method::GET, "/api/status", Some("/other")).openness, Openness::Guarded);
         let ruling = table.rule(&Method::POST, "/x/%2e%2e/v1/keys", Some("/other"));
         assert!(table.routes(ruling).any(|route| route.required_scopes().is_some()));
     }
@@ -508,20 +439,8 @@ mod tests {
             (vec![guarded("/a/{")], "/a/{"),
             (vec![guarded("/a/{b}"), guarded("/a/{c}")], "/a/{c}"),
             (vec![guarded("/a"), guarded("/a")], "two entries"),
-            (
-                vec![Entry {
-                    route: Route::new().scopes([]),
-                    ..guarded("/a")
-                }],
-                "empty list of scopes",
-            ),
-            (
-                vec![Entry {
-                    methods: [].into(),
-                    ..guarded("/a")
-                }],
-                "no method",
-            ),
+            (vec![Entry { route: Route::new().scopes([]), ..guarded("/a") }], "empty list of scopes"),
+            (vec![Entry { methods: [].into(), ..guarded("/a") }], "no method"),
         ] {
             let error = RouteTable::new(entries, Route::new()).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");

@@ -148,15 +148,9 @@ impl ContextBuilder {
         };
         AuthContext {
             principal,
-            client: self
-                .client
-                .map_or(ClientIp::Unknown(UnknownIp::NoPeer), ClientIp::Known),
+            client: self.client.map_or(ClientIp::Unknown(UnknownIp::NoPeer), ClientIp::Known),
             request_id: Some(RequestId::fresh()),
-            rules: Arc::new(ContextRules {
-                hierarchy: self.hierarchy,
-                source: "test".to_owned(),
-                unguarded: false,
-            }),
+            rules: Arc::new(ContextRules { hierarchy: self.hierarchy, source: "test".to_owned(), unguarded: false }),
         }
     }
 }

@@ -38,9 +38,7 @@ pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
 /// The path of the request before routers above took prefixes off it.
 pub(crate) fn original_path(extensions: &Extensions) -> Option<&str> {
     #[cfg(feature = "axum")]
-    return extensions
-        .get::<axum::extract::OriginalUri>()
-        .map(|uri| Uri::path(&uri.0));
+    return extensions.get::<axum::extract::OriginalUri>().map(|uri| Uri::path(&uri.0));
     #[cfg(not(feature = "axum"))]
     {
         let _ = extensions;

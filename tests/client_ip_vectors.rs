@@ -20,27 +20,16 @@ fn client_ip_is_found_as_every_vector_expects() {
         let id = case["id"].as_str().expect("a case has an `id`");
         let found = outcome(case);
         let others = case["also_acceptable"].as_array().map_or(&[][..], Vec::as_slice);
-        if !std::iter::once(&case["expect"])
-            .chain(others)
-            .any(|expected| found.is(expected, case))
-        {
+        if !std::iter::once(&case["expect"]).chain(others).any(|expected| found.is(expected, case)) {
             failures.push(format!("{id}: found {found:?}, expected {}", case["expect"]));
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} of {} cases failed:\n{}",
-        failures.len(),
-        cases.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {} cases failed:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
 fn read_vectors() -> Value {
-    let folder = std::env::var_os("TEST_VECTORS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("TEST_VECTORS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"), PathBuf::from);
     let file = folder.join("client_ip.json");
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     serde_json::from_str(&text).expect("client_ip.json is JSON")
@@ -83,19 +72,13 @@ fn outcome(case: &Value) -> Outcome {
         Some("cf-connecting-ip") => ForwardedHeader::CfConnectingIp,
         kind => panic!("{}: unheard-of kind {kind:?}", case["id"]),
     };
-    Outcome::Client(
-        TrustedProxies::blocks(blocks)
-            .headers([header])
-            .client(parsed(&case["peer"]), &headers(case)),
-    )
+    Outcome::Client(TrustedProxies::blocks(blocks).headers([header]).client(parsed(&case["peer"]), &headers(case)))
 }
 
 /// The trusted blocks of a case; `None` when one of them is refused.
 fn trusted(case: &Value) -> Option<IpBlocks> {
     let entries = case["trusted"].as_array().expect("`trusted` is a list");
-    let blocks = entries
-        .iter()
-        .map(|entry| IpBlocks::parse(entry.as_str().expect("a block is text")));
+    let blocks = entries.iter().map(|entry| IpBlocks::parse(entry.as_str().expect("a block is text")));
     let blocks = blocks.collect::<Result<Vec<_>, _>>().ok()?;
     Some(blocks.iter().flat_map(IpBlocks::iter).collect())
 }
@@ -120,9 +103,7 @@ fn as_given(text: &str) -> Vec<u8> {
 
 fn from_hex(text: &str) -> Vec<u8> {
     let pairs = (0..text.len()).step_by(2);
-    pairs
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal"))
-        .collect()
+    pairs.map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal")).collect()
 }
 
 fn parsed(address: &Value) -> Option<IpAddr> {

@@ -70,10 +70,7 @@ impl ApiKeyLayer {
     /// guards what the router answers with 404, and lets nothing be merged in behind its back. Knows the address of the
     /// connection without `into_make_service_with_connect_info`.
     pub fn protect<S>(&self, service: S) -> Protected<S> {
-        Protected {
-            service: self.layer(service),
-            peer: None,
-        }
+        Protected { service: self.layer(service), peer: None }
     }
 }
 
@@ -100,9 +97,7 @@ where
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
-        ProtectedFuture {
-            future: self.service.call(request),
-        }
+        ProtectedFuture { future: self.service.call(request) }
     }
 }
 
@@ -123,10 +118,7 @@ where
     fn call(&mut self, stream: IncomingStream<'_, L>) -> Self::Future {
         // A listener on a Unix socket has no such address.
         let peer = (stream.remote_addr() as &dyn Any).downcast_ref::<SocketAddr>().copied();
-        ready(Ok(Self {
-            service: self.service.clone(),
-            peer: peer.map(PeerAddr),
-        }))
+        ready(Ok(Self { service: self.service.clone(), peer: peer.map(PeerAddr) }))
     }
 }
 
@@ -150,8 +142,6 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = poll_ready!(self.project().future.poll(cx))?;
         // The inner body goes on as it is; only a refusal's is boxed.
-        Poll::Ready(Ok(
-            response.map(|body| ResponseBody::into_inner(body).unwrap_or_else(Body::new))
-        ))
+        Poll::Ready(Ok(response.map(|body| ResponseBody::into_inner(body).unwrap_or_else(Body::new))))
     }
 }

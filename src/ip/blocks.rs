@@ -41,10 +41,7 @@ impl IpBlocks {
         let entries = text.split(',').map(str::trim_ascii).filter(|entry| !entry.is_empty());
         let blocks = entries.map(parse_block).collect::<Result<Self, _>>()?;
         if blocks.is_empty() {
-            return Err(ParseIpBlocksError {
-                entry: String::new(),
-                mistake: Mistake::NoEntry,
-            });
+            return Err(ParseIpBlocksError { entry: String::new(), mistake: Mistake::NoEntry });
         }
         Ok(blocks)
     }
@@ -200,10 +197,7 @@ impl fmt::Display for Shortened {
 
 /// Reads one block. The address is left to the standard library, which takes no leading zeros, zone ids or ports.
 fn parse_block(entry: &str) -> Result<IpNet, ParseIpBlocksError> {
-    let wrong = |mistake| ParseIpBlocksError {
-        entry: entry.to_owned(),
-        mistake,
-    };
+    let wrong = |mistake| ParseIpBlocksError { entry: entry.to_owned(), mistake };
     let (address, length) = match entry.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (entry, None),
@@ -258,15 +252,7 @@ mod tests {
         for inside in ["10.0.0.0", "10.255.255.255", "192.0.2.1", "2001:db8:ffff::1", "::1"] {
             assert!(set.contains(address(inside)), "{inside}");
         }
-        for outside in [
-            "9.255.255.255",
-            "11.0.0.0",
-            "192.0.2.2",
-            "2001:db9::",
-            "::2",
-            "::",
-            "0.0.0.1",
-        ] {
+        for outside in ["9.255.255.255", "11.0.0.0", "192.0.2.2", "2001:db9::", "::2", "::", "0.0.0.1"] {
             assert!(!set.contains(address(outside)), "{outside}");
         }
     }
@@ -278,10 +264,7 @@ mod tests {
         assert!(blocks("::ffff:10.0.0.1").contains(address("10.0.0.1")));
         assert!(blocks("::ffff:0:0/96").contains(address("203.0.113.7")));
         assert_eq!(blocks("::ffff:10.0.0.0/104").to_string(), "10.0.0.0/8");
-        assert!(
-            !blocks("10.0.0.0/8").contains(address("::10.0.0.1")),
-            "the compatible form is IPv6"
-        );
+        assert!(!blocks("10.0.0.0/8").contains(address("::10.0.0.1")), "the compatible form is IPv6");
     }
 
     #[test]
@@ -297,10 +280,7 @@ mod tests {
     fn a_block_is_written_without_host_bits_and_an_address_alone() {
         let set = blocks(" 10.1.2.3/8 ,, 192.0.2.1/32,\t2001:DB8::1/32, ::1,");
         assert_eq!(set.to_string(), "10.0.0.0/8, 192.0.2.1, 2001:db8::/32, ::1");
-        assert_eq!(
-            format!("{set:?}"),
-            "IpBlocks(10.0.0.0/8, 192.0.2.1, 2001:db8::/32, ::1)"
-        );
+        assert_eq!(format!("{set:?}"), "IpBlocks(10.0.0.0/8, 192.0.2.1, 2001:db8::/32, ::1)");
         assert_eq!((set.len(), set.iter().len()), (4, 4));
         assert_eq!(blocks(&set.to_string()), set);
     }
@@ -329,22 +309,10 @@ mod tests {
     #[test]
     fn one_set_covers_another_when_it_holds_all_of_its_addresses() {
         let covering = blocks("10.0.0.0/9, 10.128.0.0/9, 2001:db8::/32");
-        for inside in [
-            "10.0.0.0/8",
-            "10.1.0.0/16, 2001:db8:1::/48",
-            "::ffff:10.9.9.9",
-            "10.64.0.0/10, 10.200.0.1",
-        ] {
+        for inside in ["10.0.0.0/8", "10.1.0.0/16, 2001:db8:1::/48", "::ffff:10.9.9.9", "10.64.0.0/10, 10.200.0.1"] {
             assert!(covering.covers(&blocks(inside)), "{inside}");
         }
-        for outside in [
-            "0.0.0.0/0",
-            "10.0.0.0/7",
-            "11.0.0.1",
-            "::/0",
-            "10.0.0.1, 2001:db9::1",
-            "2001:db8::/31",
-        ] {
+        for outside in ["0.0.0.0/0", "10.0.0.0/7", "11.0.0.1", "::/0", "10.0.0.1, 2001:db9::1", "2001:db8::/31"] {
             assert!(!covering.covers(&blocks(outside)), "{outside}");
         }
         assert!(covering.covers(&IpBlocks::default()) && !IpBlocks::default().covers(&covering));

@@ -10,10 +10,7 @@ pub(super) type Element = Result<IpAddr, UnknownIp>;
 
 /// An address, and nothing else.
 pub(super) fn bare(element: &[u8]) -> Element {
-    text(element)?
-        .parse()
-        .map(|address: IpAddr| address.to_canonical())
-        .map_err(|_| UnknownIp::Malformed)
+    text(element)?.parse().map(|address: IpAddr| address.to_canonical()).map_err(|_| UnknownIp::Malformed)
 }
 
 /// `IPv4[:port]`, `IPv6`, or `[IPv6][:port]`.
@@ -93,8 +90,7 @@ fn is_port(port: &str) -> bool {
 
 fn is_obfuscated(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.strip_prefix('_')
-        .is_some_and(|name| !name.is_empty() && name.bytes().all(is_allowed))
+    name.strip_prefix('_').is_some_and(|name| !name.is_empty() && name.bytes().all(is_allowed))
 }
 
 /// A parameter of `Forwarded`, its value unquoted.
@@ -160,23 +156,14 @@ mod tests {
 
     #[test]
     fn an_address_may_have_a_port() {
-        for text in [
-            "203.0.113.7",
-            "203.0.113.7:0",
-            "203.0.113.7:65535",
-            "::ffff:203.0.113.7",
-            "[::ffff:cb00:7107]:80",
-        ] {
+        for text in ["203.0.113.7", "203.0.113.7:0", "203.0.113.7:65535", "::ffff:203.0.113.7", "[::ffff:cb00:7107]:80"]
+        {
             assert_eq!(x_forwarded_for(text.as_bytes()), address("203.0.113.7"), "{text}");
         }
         for text in ["2001:DB8::1", "[2001:db8::1]", "[2001:db8:0:0::1]:4711"] {
             assert_eq!(x_forwarded_for(text.as_bytes()), address("2001:db8::1"), "{text}");
         }
-        assert_eq!(
-            x_forwarded_for(b"2001:db8::1:80"),
-            address("2001:db8::1:80"),
-            "without brackets it is no port"
-        );
+        assert_eq!(x_forwarded_for(b"2001:db8::1:80"), address("2001:db8::1:80"), "without brackets it is no port");
     }
 
     #[test]
@@ -209,12 +196,7 @@ mod tests {
         ] {
             assert_eq!(forwarded(text.as_bytes()), address("203.0.113.7"), "{text}");
         }
-        for text in [
-            "for=unknown",
-            "for=_hidden",
-            "for=\"_hidden:_p1\"",
-            "For=\"Unknown:80\"",
-        ] {
+        for text in ["for=unknown", "for=_hidden", "for=\"_hidden:_p1\"", "For=\"Unknown:80\""] {
             assert_eq!(forwarded(text.as_bytes()), OBFUSCATED, "{text}");
         }
     }

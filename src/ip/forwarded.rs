@@ -101,18 +101,13 @@ mod tests {
     use super::*;
 
     fn split(line: &str) -> Vec<&str> {
-        QuotedElements(Some(line.as_bytes()))
-            .map(|element| std::str::from_utf8(element).unwrap())
-            .collect()
+        QuotedElements(Some(line.as_bytes())).map(|element| std::str::from_utf8(element).unwrap()).collect()
     }
 
     #[test]
     fn commas_in_quotes_do_not_split() {
         assert_eq!(split(r#"a,b="x,y",c"#), ["c", r#"b="x,y""#, "a"]);
-        assert_eq!(
-            split(r#"a="\",",b="\\",c="\\\",""#),
-            [r#"c="\\\",""#, r#"b="\\""#, r#"a="\",""#]
-        );
+        assert_eq!(split(r#"a="\",",b="\\",c="\\\",""#), [r#"c="\\\",""#, r#"b="\\""#, r#"a="\",""#]);
         assert_eq!(split(""), [""]);
         assert_eq!(split(",,"), ["", "", ""]);
     }

@@ -79,11 +79,7 @@ impl IpAllowlist {
     ///
     /// When `blocks` is empty.
     pub fn new(blocks: IpBlocks) -> Result<Self, EmptyAllowlist> {
-        if blocks.is_empty() {
-            Err(EmptyAllowlist(()))
-        } else {
-            Ok(Self(Some(blocks)))
-        }
+        if blocks.is_empty() { Err(EmptyAllowlist(())) } else { Ok(Self(Some(blocks))) }
     }
 
     /// Lets everyone in. It states no rule, and so takes clients of unknown address too.
@@ -188,26 +184,17 @@ pub struct IpRules {
 impl IpRules {
     /// No rule: everyone is let in.
     pub const fn new() -> Self {
-        Self {
-            deny: None,
-            allow: None,
-        }
+        Self { deny: None, allow: None }
     }
 
     /// Sets whom to keep out, whatever the allowlist says.
     pub fn deny(self, denylist: IpDenylist) -> Self {
-        Self {
-            deny: Some(denylist),
-            ..self
-        }
+        Self { deny: Some(denylist), ..self }
     }
 
     /// Sets whom to let in.
     pub fn allow(self, allowlist: IpAllowlist) -> Self {
-        Self {
-            allow: Some(allowlist),
-            ..self
-        }
+        Self { allow: Some(allowlist), ..self }
     }
 }
 
@@ -247,20 +234,14 @@ mod tests {
     fn an_ipv4_mapped_address_slips_past_no_ipv4_rule() {
         let mapped = from("::ffff:10.0.0.1");
         assert_eq!(IpDenylist::parse("10.0.0.0/8").unwrap().judge(mapped), IpVerdict::Deny);
-        assert_eq!(
-            IpAllowlist::parse("10.0.0.0/8").unwrap().judge(mapped),
-            IpVerdict::Allow
-        );
+        assert_eq!(IpAllowlist::parse("10.0.0.0/8").unwrap().judge(mapped), IpVerdict::Allow);
         assert_eq!(IpAllowlist::parse("::/0").unwrap().judge(mapped), IpVerdict::Deny);
     }
 
     #[test]
     fn an_unknown_address_is_denied_by_every_list() {
         for client in UNKNOWN {
-            assert_eq!(
-                IpAllowlist::parse("0.0.0.0/0, ::/0").unwrap().judge(client),
-                IpVerdict::Deny
-            );
+            assert_eq!(IpAllowlist::parse("0.0.0.0/0, ::/0").unwrap().judge(client), IpVerdict::Deny);
             assert_eq!(IpDenylist::parse("192.0.2.1").unwrap().judge(client), IpVerdict::Deny);
             assert_eq!(IpDenylist::new(IpBlocks::default()).judge(client), IpVerdict::Deny);
         }
@@ -294,9 +275,7 @@ mod tests {
         assert_eq!(rules.judge(from("10.0.0.13")), IpVerdict::Deny);
         assert_eq!(rules.judge(from("192.0.2.1")), IpVerdict::Deny);
         assert_eq!(IpRules::new().judge(UNKNOWN[0]), IpVerdict::Allow);
-        let denying = IpRules::new()
-            .deny(IpDenylist::parse("10.0.0.13").unwrap())
-            .allow(IpAllowlist::any());
+        let denying = IpRules::new().deny(IpDenylist::parse("10.0.0.13").unwrap()).allow(IpAllowlist::any());
         assert_eq!(denying.judge(UNKNOWN[0]), IpVerdict::Deny);
         assert_eq!(denying.judge(from("192.0.2.1")), IpVerdict::Allow);
     }
@@ -309,10 +288,7 @@ mod tests {
         let loopback = |client: ClientIp| IpVerdict::allow_if(client.address().is_some_and(|a| a.is_loopback()));
         assert_eq!(judged(loopback), IpVerdict::Allow);
         assert_eq!(judged(Arc::new(IpAllowlist::any())), IpVerdict::Allow);
-        assert_eq!(
-            judged(Arc::new(IpDenylist::parse("127.0.0.0/8").unwrap()) as Arc<dyn IpPolicy>),
-            IpVerdict::Deny
-        );
+        assert_eq!(judged(Arc::new(IpDenylist::parse("127.0.0.0/8").unwrap()) as Arc<dyn IpPolicy>), IpVerdict::Deny);
         assert_eq!(judged(Box::new(loopback) as Box<dyn IpPolicy>), IpVerdict::Allow);
         assert_eq!(judged(Box::new(loopback)), IpVerdict::Allow);
     }

@@ -12,10 +12,7 @@ impl<N: Number> Ranges<N> {
     /// Whether every number of `other` is in `self`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         // Neighbours are merged, so a covered range lies within a single one of ours.
-        other
-            .0
-            .iter()
-            .all(|&(first, last)| self.holding(first).is_some_and(|end| last <= end))
+        other.0.iter().all(|&(first, last)| self.holding(first).is_some_and(|end| last <= end))
     }
 
     /// The end of the range that holds `number`.
@@ -74,19 +71,14 @@ mod tests {
 
     #[test]
     fn both_ends_of_the_number_line_are_in_reach() {
-        let ranges: Ranges<u32> = [(u32::MAX, u32::MAX), (0, 0), (u32::MAX - 1, u32::MAX)]
-            .into_iter()
-            .collect();
+        let ranges: Ranges<u32> = [(u32::MAX, u32::MAX), (0, 0), (u32::MAX - 1, u32::MAX)].into_iter().collect();
         assert_eq!(*ranges.0, [(0, 0), (u32::MAX - 1, u32::MAX)]);
         assert!(ranges.contains(0) && ranges.contains(u32::MAX) && !ranges.contains(1));
         assert!(!Ranges::<u128>::from_iter([]).contains(0));
     }
 
     fn small_ranges() -> impl Strategy<Value = Vec<(u32, u32)>> {
-        prop::collection::vec(
-            (0..64_u32, 0..8_u32).prop_map(|(first, length)| (first, first + length)),
-            0..8,
-        )
+        prop::collection::vec((0..64_u32, 0..8_u32).prop_map(|(first, length)| (first, first + length)), 0..8)
     }
 
     proptest! {

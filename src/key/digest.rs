@@ -163,10 +163,7 @@ impl Pepper {
     /// When the text is no base64, or decodes to less than 32 bytes.
     pub fn from_base64(id: PepperId, text: &str) -> Result<Self, ConfigError> {
         let bytes = BASE64_STANDARD.decode(text.trim());
-        Self::new(
-            id,
-            bytes.map_err(|_| ConfigError::new(format!("pepper {id}"), "is no standard base64"))?,
-        )
+        Self::new(id, bytes.map_err(|_| ConfigError::new(format!("pepper {id}"), "is no standard base64"))?)
     }
 }
 
@@ -224,10 +221,7 @@ impl KeyHasher {
 
     fn hmac(algorithm: DigestAlgorithm, secret: &[u8]) -> Self {
         let state = Hmac::new_from_slice(secret);
-        Self(Kind::Hmac(
-            algorithm,
-            state.unwrap_or_else(|_| unreachable!("HMAC takes secrets of every length")),
-        ))
+        Self(Kind::Hmac(algorithm, state.unwrap_or_else(|_| unreachable!("HMAC takes secrets of every length"))))
     }
 
     /// What its digests are made by.
@@ -254,10 +248,7 @@ impl KeyHasher {
                 state.finalize().into_bytes().into()
             }
         };
-        KeyDigest {
-            algorithm: self.algorithm(),
-            bytes,
-        }
+        KeyDigest { algorithm: self.algorithm(), bytes }
     }
 }
 
@@ -308,14 +299,8 @@ mod tests {
     fn hmac_sha_256_is_the_standard_one() {
         // RFC 4231 test case 3: a key of 20 bytes 0xaa is too short for a pepper, so test case 6 with 131.
         let hasher = KeyHasher::hmac_sha256(&pepper_of(vec![0xaa; 131]));
-        let stored = hasher
-            .digest("Test Using Larger Than Block-Size Key - Hash Key First")
-            .to_stored()
-            .unwrap();
-        assert_eq!(
-            stored,
-            "hmac-sha256.7:60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-        );
+        let stored = hasher.digest("Test Using Larger Than Block-Size Key - Hash Key First").to_stored().unwrap();
+        assert_eq!(stored, "hmac-sha256.7:60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
     }
 
     fn pepper_of(secret: Vec<u8>) -> Pepper {
@@ -324,23 +309,12 @@ mod tests {
 
     #[test]
     fn the_stored_form_reads_back() {
-        let hashers = [
-            KeyHasher::sha256(),
-            KeyHasher::sha512(),
-            KeyHasher::hmac_sha256(&pepper(3, 1)),
-        ];
+        let hashers = [KeyHasher::sha256(), KeyHasher::sha512(), KeyHasher::hmac_sha256(&pepper(3, 1))];
         for digest in hashers.map(|hasher| hasher.digest("a key")) {
             assert_eq!(digest.to_stored().unwrap().parse::<KeyDigest>().unwrap(), digest);
         }
         let hex = "0".repeat(64);
-        for text in [
-            "",
-            "sha256:",
-            "sha256:00",
-            &format!("md5:{hex}"),
-            &format!("hmac-sha256:{hex}"),
-            &hex,
-        ] {
+        for text in ["", "sha256:", "sha256:00", &format!("md5:{hex}"), &format!("hmac-sha256:{hex}"), &hex] {
             assert!(text.parse::<KeyDigest>().is_err(), "{text}");
         }
         assert!(format!("sha256:{}", "A".repeat(64)).parse::<KeyDigest>().is_err());
@@ -385,9 +359,6 @@ mod tests {
     fn debug_shows_neither_digest_nor_pepper() {
         let hasher = KeyHasher::hmac_sha256(&pepper(1, 0x5a));
         let shown = format!("{:?} {hasher:?} {:?}", hasher.digest("key"), pepper(1, 0x5a));
-        assert_eq!(
-            shown,
-            "KeyDigest(HmacSha256(PepperId(1)), …) KeyHasher(HmacSha256(PepperId(1))) Pepper(1, …)"
-        );
+        assert_eq!(shown, "KeyDigest(HmacSha256(PepperId(1)), …) KeyHasher(HmacSha256(PepperId(1))) Pepper(1, …)");
     }
 }

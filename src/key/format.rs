@@ -27,27 +27,13 @@ pub struct KeyFormat(Shape);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Shape {
-    Prefixed {
-        prefix: Cow<'static, str>,
-        environments: Vec<Environment>,
-        random: usize,
-    },
-    Alphanumeric {
-        length: usize,
-    },
-    Hex {
-        length: usize,
-    },
+    Prefixed { prefix: Cow<'static, str>, environments: Vec<Environment>, random: usize },
+    Alphanumeric { length: usize },
+    Hex { length: usize },
     Text,
-    BetterAuth {
-        prefix: String,
-    },
-    Unkey {
-        prefix: Option<String>,
-    },
-    Sanctum {
-        prefix: String,
-    },
+    BetterAuth { prefix: String },
+    Unkey { prefix: Option<String> },
+    Sanctum { prefix: String },
     DjangoRest,
 }
 
@@ -59,20 +45,12 @@ impl KeyFormat {
     /// When the prefix is not 1 to 24 lower-case letters, digits and inner underscores that begin with a letter.
     pub fn prefixed(prefix: impl Into<String>) -> Result<Self, InvalidKeyFormat> {
         let prefix = prefix.into();
-        let shaped = prefix
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        let shaped = prefix.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
         let begins = prefix.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         if !shaped || !begins || prefix.ends_with('_') || prefix.len() > 24 {
-            return Err(InvalidKeyFormat(
-                "a prefix must be 1 to 24 lower-case letters, digits and inner underscores",
-            ));
+            return Err(InvalidKeyFormat("a prefix must be 1 to 24 lower-case letters, digits and inner underscores"));
         }
-        Ok(Self(Shape::Prefixed {
-            prefix: prefix.into(),
-            environments: Vec::new(),
-            random: 34,
-        }))
+        Ok(Self(Shape::Prefixed { prefix: prefix.into(), environments: Vec::new(), random: 34 }))
     }
 
     /// Keys of these environments alone: the others are refused by their shape. All, unless set.
@@ -99,9 +77,7 @@ impl KeyFormat {
             Shape::Prefixed { random, .. } if (22..=86).contains(&count) => *random = count,
             Shape::Prefixed { .. } => return Err(InvalidKeyFormat("a key must have 22 to 86 random characters")),
             _ => {
-                return Err(InvalidKeyFormat(
-                    "only a prefixed format lets the random part be chosen",
-                ));
+                return Err(InvalidKeyFormat("only a prefixed format lets the random part be chosen"));
             }
         }
         Ok(self)
@@ -113,11 +89,7 @@ impl KeyFormat {
     /// When the length is out of range.
     pub fn alphanumeric(length: usize) -> Result<Self, InvalidKeyFormat> {
         let shape = Shape::Alphanumeric { length };
-        if (22..=128).contains(&length) {
-            Ok(Self(shape))
-        } else {
-            Err(InvalidKeyFormat("22 to 128 characters"))
-        }
+        if (22..=128).contains(&length) { Ok(Self(shape)) } else { Err(InvalidKeyFormat("22 to 128 characters")) }
     }
 
     /// `length` lower-case hexadecimal digits, 32 (128 bits) to 128. Upper-case digits are not accepted: they would
@@ -127,11 +99,7 @@ impl KeyFormat {
     /// When the length is out of range.
     pub fn hex(length: usize) -> Result<Self, InvalidKeyFormat> {
         let shape = Shape::Hex { length };
-        if (32..=128).contains(&length) {
-            Ok(Self(shape))
-        } else {
-            Err(InvalidKeyFormat("32 to 128 digits"))
-        }
+        if (32..=128).contains(&length) { Ok(Self(shape)) } else { Err(InvalidKeyFormat("32 to 128 digits")) }
     }
 
     /// Any visible ASCII without a comma, up to 512 characters: keys that somebody chose, as those of environment
@@ -147,9 +115,7 @@ impl KeyFormat {
 
     /// Unkey's: base58 text of at least 16 characters, after `prefix_` if there is a prefix.
     pub fn unkey(prefix: Option<&str>) -> Self {
-        Self(Shape::Unkey {
-            prefix: prefix.map(|prefix| format!("{prefix}_")),
-        })
+        Self(Shape::Unkey { prefix: prefix.map(|prefix| format!("{prefix}_")) })
     }
 
     /// Laravel Sanctum's: `id|token`, where the token is `prefix` (may be empty), 40 letters and digits, and 8
@@ -277,11 +243,7 @@ impl KeyFormat {
             Shape::Sanctum { prefix } => key.find('|')? + 1 + prefix.len(),
             _ => 0,
         };
-        if key.len() < 24 {
-            None
-        } else {
-            key.get(..random + 4).map(str::to_owned)
-        }
+        if key.len() < 24 { None } else { key.get(..random + 4).map(str::to_owned) }
     }
 
     /// `key` with all but its [start](Self::start) and its last four characters left out: `ak_live_3fX9…k2Qd`. A key
@@ -302,23 +264,13 @@ impl KeyFormat {
     /// anything of their own to be found by. A checksum is still to be tested with [`accepts`](Self::accepts).
     pub fn pattern(&self) -> Option<String> {
         match &self.0 {
-            Shape::Prefixed {
-                prefix,
-                environments,
-                random,
-            } => {
+            Shape::Prefixed { prefix, environments, random } => {
                 let environment = match environments.as_slice() {
                     [] => "[a-z0-9]{1,16}".to_owned(),
                     [only] => only.to_string(),
-                    many => format!(
-                        "(?:{})",
-                        many.iter().map(Environment::as_str).collect::<Vec<_>>().join("|")
-                    ),
+                    many => format!("(?:{})", many.iter().map(Environment::as_str).collect::<Vec<_>>().join("|")),
                 };
-                Some(format!(
-                    r"\b{prefix}_{environment}_[0-9A-Za-z]{{{}}}\b",
-                    random + CHECKSUM
-                ))
+                Some(format!(r"\b{prefix}_{environment}_[0-9A-Za-z]{{{}}}\b", random + CHECKSUM))
             }
             Shape::Sanctum { prefix } => Some(format!(r"\b[0-9]+\|{prefix}[0-9A-Za-z]{{40}}(?:[0-9a-f]{{8}})?\b")),
             Shape::DjangoRest => Some(r"\b[0-9A-Za-z]{8}\.[0-9A-Za-z]{32}\b".to_owned()),
@@ -337,9 +289,7 @@ impl KeyFormat {
         let end = rest.len().checked_sub(random + CHECKSUM)?;
         let environment = rest[..end].strip_suffix(b"_")?;
         let shaped = matches!(environment.len(), 1..=16)
-            && environment
-                .iter()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            && environment.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         let environment = if shaped {
             std::str::from_utf8(environment).ok()?
         } else {
@@ -352,11 +302,7 @@ impl KeyFormat {
 /// `ak_<environment>_<34 random><6 of checksum>`.
 impl Default for KeyFormat {
     fn default() -> Self {
-        Self(Shape::Prefixed {
-            prefix: Cow::Borrowed("ak"),
-            environments: Vec::new(),
-            random: 34,
-        })
+        Self(Shape::Prefixed { prefix: Cow::Borrowed("ak"), environments: Vec::new(), random: 34 })
     }
 }
 
@@ -436,21 +382,14 @@ mod tests {
         for format in all() {
             for _ in 0..100 {
                 let key = format.generate(&Environment::TEST).unwrap();
-                assert!(
-                    format.accepts(key.expose_secret()),
-                    "{format:?}: {}",
-                    key.expose_secret()
-                );
+                assert!(format.accepts(key.expose_secret()), "{format:?}: {}", key.expose_secret());
             }
         }
     }
 
     #[test]
     fn no_cut_or_longer_key_is_accepted() {
-        for format in all()
-            .into_iter()
-            .filter(|format| !matches!(format.0, Shape::Text | Shape::Unkey { .. }))
-        {
+        for format in all().into_iter().filter(|format| !matches!(format.0, Shape::Text | Shape::Unkey { .. })) {
             let key = format.generate(&Environment::LIVE).unwrap();
             let key = key.expose_secret();
             for length in 0..key.len() {
@@ -494,10 +433,7 @@ mod tests {
 
     #[test]
     fn a_format_can_be_bound_to_environments() {
-        let live = KeyFormat::prefixed("ak")
-            .unwrap()
-            .environments([Environment::LIVE])
-            .unwrap();
+        let live = KeyFormat::prefixed("ak").unwrap().environments([Environment::LIVE]).unwrap();
         assert!(live.accepts(live.generate(&Environment::LIVE).unwrap().expose_secret()));
         assert!(!live.accepts(live.generate(&Environment::TEST).unwrap().expose_secret()));
         assert!(KeyFormat::prefixed("ak").unwrap().environments([]).is_err());

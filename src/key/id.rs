@@ -276,9 +276,6 @@ mod tests {
             assert!(Environment::new(text).is_err(), "{text:?}");
         }
         assert!(Realm::new("a\"b").is_err());
-        assert_eq!(
-            KeyId::new("").unwrap_err().to_string(),
-            "a key id must have 1 to 128 visible ASCII characters"
-        );
+        assert_eq!(KeyId::new("").unwrap_err().to_string(), "a key id must have 1 to 128 visible ASCII characters");
     }
 }

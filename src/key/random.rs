@@ -22,12 +22,7 @@ pub(super) fn append_random(text: &mut String, count: usize, alphabet: &[u8]) ->
     let mut missing = count;
     while missing > 0 {
         SysRng.try_fill_bytes(&mut pool).map_err(RandomError)?;
-        for byte in pool
-            .iter()
-            .map(|byte| usize::from(*byte))
-            .filter(|byte| *byte < fair)
-            .take(missing)
-        {
+        for byte in pool.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < fair).take(missing) {
             text.push(char::from(alphabet[byte % alphabet.len()]));
             missing -= 1;
         }

@@ -180,9 +180,7 @@ pub struct NotAttached {
 
 impl NotAttached {
     pub(crate) fn of<T>() -> Self {
-        Self {
-            wanted: std::any::type_name::<T>(),
-        }
+        Self { wanted: std::any::type_name::<T>() }
     }
 }
 
@@ -225,18 +223,12 @@ pub struct KeyOwner {
 impl KeyOwner {
     /// A user's own key.
     pub const fn user(user: UserId) -> Self {
-        Self {
-            user: Some(user),
-            organization: None,
-        }
+        Self { user: Some(user), organization: None }
     }
 
     /// An organisation's key.
     pub const fn organization(organization: OrganizationId) -> Self {
-        Self {
-            user: None,
-            organization: Some(organization),
-        }
+        Self { user: None, organization: Some(organization) }
     }
 }
 
@@ -302,19 +294,12 @@ mod tests {
         let now = Timestamp::from_unix_seconds(1_000);
         let mut record = record();
         assert_eq!(record.state(now), KeyState::Active);
-        record.rotation = Some(Rotation {
-            rotated_at: now,
-            replaced_by: KeyId::from_static("key_2"),
-        });
+        record.rotation = Some(Rotation { rotated_at: now, replaced_by: KeyId::from_static("key_2") });
         assert_eq!(record.state(now), KeyState::Overlap);
         record.disabled = true;
         assert_eq!(record.state(now), KeyState::Disabled);
         record.expires_at = Some(now);
-        assert_eq!(
-            record.state(now),
-            KeyState::Expired,
-            "the instant of expiry is past the end"
-        );
+        assert_eq!(record.state(now), KeyState::Expired, "the instant of expiry is past the end");
         record.revoked_at = Some(now);
         assert_eq!(record.state(now), KeyState::Revoked);
     }

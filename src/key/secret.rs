@@ -43,10 +43,7 @@ pub struct PresentedKey(Held);
 // The large variant is the common one, and avoids an allocation for each request.
 #[allow(clippy::large_enum_variant)]
 enum Held {
-    Inline {
-        length: u8,
-        bytes: [u8; PresentedKey::INLINE],
-    },
+    Inline { length: u8, bytes: [u8; PresentedKey::INLINE] },
     Heap(Zeroizing<Vec<u8>>),
 }
 
@@ -109,12 +106,9 @@ mod tests {
     fn neither_type_prints_its_text() {
         let secret = SecretKey::new("ak_live_secret");
         let presented = PresentedKey::new(b"ak_live_secret").unwrap();
-        for debug in [
-            format!("{secret:?}"),
-            format!("{secret:#?}"),
-            format!("{presented:?}"),
-            format!("{presented:#?}"),
-        ] {
+        for debug in
+            [format!("{secret:?}"), format!("{secret:#?}"), format!("{presented:?}"), format!("{presented:#?}")]
+        {
             assert!(!debug.contains("ak_"), "{debug}");
             assert!(!debug.contains("secret"), "{debug}");
         }
@@ -130,15 +124,7 @@ mod tests {
 
     #[test]
     fn what_no_key_can_be_is_not_taken() {
-        for text in [
-            &b""[..],
-            b"a b",
-            b"a\tb",
-            b"a\0",
-            b"\xff\xfe",
-            "schlüssel".as_bytes(),
-            &[b'k'; 513],
-        ] {
+        for text in [&b""[..], b"a b", b"a\tb", b"a\0", b"\xff\xfe", "schlüssel".as_bytes(), &[b'k'; 513]] {
             assert!(PresentedKey::new(text).is_none(), "{text:?}");
         }
     }

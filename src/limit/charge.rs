@@ -20,11 +20,7 @@ pub struct Charge<'a> {
 impl<'a> Charge<'a> {
     /// One permit.
     pub const fn new(subject: Subject, quota: &'a Quota) -> Self {
-        Self {
-            subject,
-            quota,
-            cost: 1,
-        }
+        Self { subject, quota, cost: 1 }
     }
 
     /// Sets how many permits are taken.

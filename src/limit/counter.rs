@@ -82,11 +82,7 @@ impl Rule {
         }
         quota.check_numbers().ok()?;
         let period = i64::try_from(quota.period_micros()).ok()?;
-        Some(Self {
-            limit: quota.limit(),
-            capacity: quota.capacity(),
-            period,
-        })
+        Some(Self { limit: quota.limit(), capacity: quota.capacity(), period })
     }
 
     /// The state of a subject that nothing can be kept of until `room_at`.
@@ -98,25 +94,16 @@ impl Rule {
     fn state(&self, remaining: u64, reset: i64, verdict: Verdict) -> LimitState {
         // Never cut: no counter has more than its capacity left.
         let remaining = u32::try_from(remaining).unwrap_or(self.capacity);
-        LimitState {
-            limit: self.capacity,
-            remaining,
-            reset: Timestamp::from_unix_micros(reset),
-            verdict,
-        }
+        LimitState { limit: self.capacity, remaining, reset: Timestamp::from_unix_micros(reset), verdict }
     }
 
     /// The verdict on a charge that can't be met until `wait` microseconds have passed.
     fn refused(&self, cost: u64, wait: i64) -> Verdict {
         if cost > u64::from(self.capacity) {
             let micros = u128::from(self.capacity) * u128::from(self.period.unsigned_abs()) / u128::from(self.limit);
-            return Verdict::Never {
-                window: Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)),
-            };
+            return Verdict::Never { window: Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)) };
         }
-        Verdict::Refused {
-            wait: Duration::from_micros(u64::try_from(wait).unwrap_or(0)),
-        }
+        Verdict::Refused { wait: Duration::from_micros(u64::try_from(wait).unwrap_or(0)) }
     }
 }
 

@@ -70,10 +70,7 @@ pub struct Exhausted {
 impl Credits {
     /// So many credits, and no more.
     pub const fn new(remaining: u64) -> Self {
-        Self {
-            remaining,
-            refill: None,
-        }
+        Self { remaining, refill: None }
     }
 
     /// Sets how it gets more.
@@ -85,14 +82,7 @@ impl Credits {
     /// The state of a key that is given them at this instant.
     pub const fn starting(self, since: Timestamp) -> CreditState {
         let Self { remaining, refill } = self;
-        CreditState {
-            remaining,
-            refill,
-            since,
-            refilled_at: since,
-            spent: 0,
-            generation: 0,
-        }
+        CreditState { remaining, refill, since, refilled_at: since, spent: 0, generation: 0 }
     }
 }
 
@@ -126,18 +116,11 @@ impl CreditState {
 pub fn spend(state: &CreditState, cost: u64, now: Timestamp) -> Result<CreditState, Exhausted> {
     let state = state.refilled(now);
     match state.remaining.checked_sub(cost) {
-        Some(remaining) => Ok(CreditState {
-            remaining,
-            spent: state.spent.saturating_add(cost),
-            ..state
-        }),
+        Some(remaining) => Ok(CreditState { remaining, spent: state.spent.saturating_add(cost), ..state }),
         None => {
             let enough = state.refill.is_some_and(|refill| refill.amount >= cost);
             let refill_at = if enough { state.next_refill(now) } else { None };
-            Err(Exhausted {
-                remaining: state.remaining,
-                refill_at,
-            })
+            Err(Exhausted { remaining: state.remaining, refill_at })
         }
     }
 }

@@ -61,26 +61,17 @@ pub enum Detail {
 
 impl Decision {
     /// The decision on a request without limits.
-    pub const UNLIMITED: Self = Self {
-        closest: None,
-        each: None,
-    };
+    pub const UNLIMITED: Self = Self { closest: None, each: None };
 
     /// From how each charge's limit stands, in the order of the charges. For those who write a limiter.
     ///
     /// The request is admitted if all of its charges are.
     pub fn from_states(states: impl IntoIterator<Item = LimitState>, detail: Detail) -> Self {
         match detail {
-            Detail::Closest => Self {
-                closest: closest(states),
-                each: None,
-            },
+            Detail::Closest => Self { closest: closest(states), each: None },
             Detail::Each => {
                 let each: Box<[LimitState]> = states.into_iter().collect();
-                Self {
-                    closest: closest(each.iter().copied()),
-                    each: Some(each),
-                }
+                Self { closest: closest(each.iter().copied()), each: Some(each) }
             }
         }
     }
@@ -144,13 +135,11 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
 }
 
 fn closest(states: impl IntoIterator<Item = LimitState>) -> Option<(usize, LimitState)> {
-    states.into_iter().enumerate().reduce(|first, second| {
-        if matters_more(&second.1, &first.1) {
-            second
-        } else {
-            first
-        }
-    })
+    states.into_iter().enumerate().reduce(
+        |first, second| {
+            if matters_more(&second.1, &first.1) { second } else { first }
+        },
+    )
 }
 
 /// Whether a client has to mind `state` more: a longer wait, else less remaining in proportion.
@@ -170,31 +159,18 @@ mod tests {
     use super::*;
 
     fn state(limit: u32, remaining: u32, verdict: Verdict) -> LimitState {
-        LimitState {
-            limit,
-            remaining,
-            reset: Timestamp::UNIX_EPOCH,
-            verdict,
-        }
+        LimitState { limit, remaining, reset: Timestamp::UNIX_EPOCH, verdict }
     }
 
-    const WAIT: Verdict = Verdict::Refused {
-        wait: Duration::from_millis(1_001),
-    };
-    const LONGER: Verdict = Verdict::Refused {
-        wait: Duration::from_secs(9),
-    };
-    const NEVER: Verdict = Verdict::Never {
-        window: Duration::from_secs(1),
-    };
+    const WAIT: Verdict = Verdict::Refused { wait: Duration::from_millis(1_001) };
+    const LONGER: Verdict = Verdict::Refused { wait: Duration::from_secs(9) };
+    const NEVER: Verdict = Verdict::Never { window: Duration::from_secs(1) };
 
     #[test]
     fn the_limit_with_the_least_remaining_in_proportion_is_reported() {
         let ok = Verdict::Admitted;
-        let decision = Decision::from_states(
-            [state(10, 5, ok), state(1_000, 100, ok), state(5, 1, ok)],
-            Detail::Closest,
-        );
+        let decision =
+            Decision::from_states([state(10, 5, ok), state(1_000, 100, ok), state(5, 1, ok)], Detail::Closest);
         assert!(decision.is_admitted());
         assert_eq!(decision.charge(), Some(1));
         assert_eq!(decision.retry_after_seconds(), None);
@@ -218,12 +194,7 @@ mod tests {
     fn a_wait_is_rounded_up_to_whole_seconds_and_is_at_least_one() {
         let seconds = |verdict| Decision::from_states([state(9, 0, verdict)], Detail::Closest).retry_after_seconds();
         assert_eq!(seconds(WAIT), Some(2));
-        assert_eq!(
-            seconds(Verdict::Refused {
-                wait: Duration::from_secs(2)
-            }),
-            Some(2)
-        );
+        assert_eq!(seconds(Verdict::Refused { wait: Duration::from_secs(2) }), Some(2));
         assert_eq!(seconds(Verdict::Refused { wait: Duration::ZERO }), Some(1));
         assert_eq!(seconds(NEVER), Some(1));
     }

@@ -108,9 +108,7 @@ impl<L: RateLimiter> ErasedRateLimiter for L {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Decision, LimiterError>> {
         Box::pin(async move {
-            RateLimiter::take(self, charges, detail, now)
-                .await
-                .map_err(|error| LimiterError(error.into()))
+            RateLimiter::take(self, charges, detail, now).await.map_err(|error| LimiterError(error.into()))
         })
     }
 
@@ -121,9 +119,7 @@ impl<L: RateLimiter> ErasedRateLimiter for L {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Decision, LimiterError>> {
         Box::pin(async move {
-            RateLimiter::peek(self, charges, detail, now)
-                .await
-                .map_err(|error| LimiterError(error.into()))
+            RateLimiter::peek(self, charges, detail, now).await.map_err(|error| LimiterError(error.into()))
         })
     }
 }
@@ -170,10 +166,7 @@ mod tests {
         assert!(!error.to_string().contains("connection"), "the cause is for the log");
         assert_eq!(error.source().unwrap().to_string(), "connection refused");
         assert!(ready(limiter.peek(&charges, Detail::Closest, now)).is_err());
-        assert!(
-            ready(limiter.take(&[], Detail::Closest, now)).unwrap().is_admitted(),
-            "nothing to ask"
-        );
+        assert!(ready(limiter.take(&[], Detail::Closest, now)).unwrap().is_admitted(), "nothing to ask");
     }
 
     #[test]
@@ -183,16 +176,8 @@ mod tests {
         let charges = [Charge::new(Subject::key("k"), &quota)];
         let now = Timestamp::UNIX_EPOCH;
         assert!(limiter.take_now(&charges, Detail::Closest, now).unwrap().is_admitted());
-        assert!(
-            ready(limiter.take(&charges, Detail::Closest, now))
-                .unwrap()
-                .is_admitted()
-        );
+        assert!(ready(limiter.take(&charges, Detail::Closest, now)).unwrap().is_admitted());
         assert!(!limiter.peek_now(&charges, Detail::Closest, now).unwrap().is_admitted());
-        assert!(
-            !ready(limiter.peek(&charges, Detail::Closest, now))
-                .unwrap()
-                .is_admitted()
-        );
+        assert!(!ready(limiter.peek(&charges, Detail::Closest, now)).unwrap().is_admitted());
     }
 }

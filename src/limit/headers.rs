@@ -60,22 +60,12 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 impl LimitHeaders {
     /// `x_ratelimit` with [`ResetFormat::Iso8601Millis`], and `retry_after`.
     pub const fn new() -> Self {
-        Self {
-            x_ratelimit: true,
-            reset: ResetFormat::Iso8601Millis,
-            ietf: false,
-            retry_after: true,
-        }
+        Self { x_ratelimit: true, reset: ResetFormat::Iso8601Millis, ietf: false, retry_after: true }
     }
 
     /// No fields at all.
     pub const fn none() -> Self {
-        Self {
-            x_ratelimit: false,
-            reset: ResetFormat::Iso8601Millis,
-            ietf: false,
-            retry_after: false,
-        }
+        Self { x_ratelimit: false, reset: ResetFormat::Iso8601Millis, ietf: false, retry_after: false }
     }
 
     /// Sets whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent.

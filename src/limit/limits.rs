@@ -119,10 +119,7 @@ impl Limits {
         settings
             .flat_map(|(other, quotas)| {
                 quotas.iter().filter(too_small).map(move |quota| {
-                    let problem = Problem::CostAboveQuota {
-                        cost,
-                        quota: format!("{other}, {quota}"),
-                    };
+                    let problem = Problem::CostAboveQuota { cost, quota: format!("{other}, {quota}") };
                     LimitsError::new(setting, None, problem)
                 })
             })
@@ -135,9 +132,7 @@ impl Limits {
         let mut charges = Charges::default();
         let mut add = |subject: Option<Subject>, quotas: &'a [Quota]| {
             if let Some(subject) = subject {
-                quotas
-                    .iter()
-                    .for_each(|quota| charges.push(Charge::new(subject, quota).cost(facts.cost)));
+                quotas.iter().for_each(|quota| charges.push(Charge::new(subject, quota).cost(facts.cost)));
             }
         };
         add(facts.client, self.quotas_of_client(facts));
@@ -202,19 +197,11 @@ impl Limits {
     fn quotas_of_client<'a>(&'a self, facts: &LimitFacts<'a>) -> &'a [Quota] {
         let plan = || facts.plan.and_then(|name| self.plans.get(name)).map(Vec::as_slice);
         let some = |quotas: &&[Quota]| !quotas.is_empty();
-        facts
-            .quotas
-            .filter(some)
-            .or_else(|| plan().filter(some))
-            .unwrap_or(&self.per_key)
+        facts.quotas.filter(some).or_else(|| plan().filter(some)).unwrap_or(&self.per_key)
     }
 
     fn detail(&self) -> Detail {
-        if self.headers.lists_each() {
-            Detail::Each
-        } else {
-            Detail::Closest
-        }
+        if self.headers.lists_each() { Detail::Each } else { Detail::Closest }
     }
 
     fn settings(&self) -> impl Iterator<Item = (String, &[Quota])> {
@@ -225,14 +212,8 @@ impl Limits {
             ("per_address", &self.per_address),
             ("failures", &self.failures),
         ];
-        let plans = self
-            .plans
-            .iter()
-            .map(|(name, quotas)| (format!("plan {name:?}"), quotas.as_slice()));
-        named
-            .into_iter()
-            .map(|(name, quotas)| (name.to_owned(), quotas.as_slice()))
-            .chain(plans)
+        let plans = self.plans.iter().map(|(name, quotas)| (format!("plan {name:?}"), quotas.as_slice()));
+        named.into_iter().map(|(name, quotas)| (name.to_owned(), quotas.as_slice())).chain(plans)
     }
 }
 

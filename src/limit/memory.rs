@@ -70,11 +70,7 @@ impl MemoryRateLimiter {
 
     /// Room for so many issued and so many open subjects, times the quotas that each has.
     pub fn with_capacities(issued: usize, open: usize) -> Self {
-        Self {
-            seed: Seed::random(),
-            issued: shards(issued),
-            open: shards(open),
-        }
+        Self { seed: Seed::random(), issued: shards(issued), open: shards(open) }
     }
 
     /// How many counters there are, those that are over and not yet cleared away included.
@@ -122,13 +118,7 @@ impl MemoryRateLimiter {
         if states.iter().any(|state| state.verdict != Verdict::Admitted) {
             return Decision::from_states(states, detail);
         }
-        for Located {
-            charge,
-            rule,
-            key,
-            lock,
-        } in &located
-        {
+        for Located { charge, rule, key, lock } in &located {
             if let (Some(rule), 1..) = (rule, charge.cost) {
                 // Where a charge belongs is asked again: an earlier one may have moved what there was.
                 let (place, _) = guards[*lock].look(*key, charge, rule, 0, now);
@@ -153,12 +143,7 @@ impl MemoryRateLimiter {
             let key = self.seed.key(charge);
             let kind = charge.subject.kind();
             wanted.push((kind.is_open(), self.shard(kind, key).0));
-            located.push(Located {
-                charge,
-                rule: Rule::of(charge.quota),
-                key,
-                lock: 0,
-            });
+            located.push(Located { charge, rule: Rule::of(charge.quota), key, lock: 0 });
         }
         let mut order = wanted.clone();
         order.sort_unstable();
@@ -221,11 +206,7 @@ fn look_all(located: &[Located<'_>], guards: &mut Guards<'_>, now: Timestamp) ->
         let same = located[..=index].iter().filter(|other| other.key == key);
         same.map(|other| u64::from(other.charge.cost)).sum()
     };
-    located
-        .iter()
-        .enumerate()
-        .map(|(index, one)| look(one, guards, cost_until(index), now))
-        .collect()
+    located.iter().enumerate().map(|(index, one)| look(one, guards, cost_until(index), now)).collect()
 }
 
 fn look(one: &Located<'_>, guards: &mut Guards<'_>, cost: u64, now: Timestamp) -> LimitState {
@@ -239,27 +220,15 @@ fn look(one: &Located<'_>, guards: &mut Guards<'_>, cost: u64, now: Timestamp) -
 /// is ever admitted, whatever was meant.
 fn uncounted(charge: &Charge<'_>, now: Timestamp) -> LimitState {
     if charge.quota.is_unlimited() {
-        return LimitState {
-            limit: u32::MAX,
-            remaining: u32::MAX,
-            reset: now,
-            verdict: Verdict::Admitted,
-        };
+        return LimitState { limit: u32::MAX, remaining: u32::MAX, reset: now, verdict: Verdict::Admitted };
     }
     let window = charge.quota.period().min(super::Quota::MAX_PERIOD);
-    LimitState {
-        limit: 0,
-        remaining: 0,
-        reset: now.saturating_add(window),
-        verdict: Verdict::Never { window },
-    }
+    LimitState { limit: 0, remaining: 0, reset: now.saturating_add(window), verdict: Verdict::Never { window } }
 }
 
 fn shards(capacity: usize) -> Box<[Mutex<Shard>]> {
     let count = (capacity / 64).next_power_of_two().clamp(1, 1_024);
-    (0..count)
-        .map(|_| Mutex::new(Shard::new(capacity.div_ceil(count))))
-        .collect()
+    (0..count).map(|_| Mutex::new(Shard::new(capacity.div_ceil(count)))).collect()
 }
 
 #[cfg(test)]

@@ -244,12 +244,8 @@ mod tests {
             assert_eq!(quota.validate(), Err(expected));
             assert!(!quota.is_unlimited());
         }
-        for quota in [
-            Quota::UNLIMITED,
-            Quota::per_hour(u32::MAX),
-            gcra.burst(8_784),
-            Quota::new(1, Quota::MAX_PERIOD),
-        ] {
+        for quota in [Quota::UNLIMITED, Quota::per_hour(u32::MAX), gcra.burst(8_784), Quota::new(1, Quota::MAX_PERIOD)]
+        {
             assert_eq!(quota.validate(), Ok(()));
         }
     }
@@ -259,10 +255,7 @@ mod tests {
         // Changing these numbers makes nodes of two versions count apart, and forgets what Redis has counted.
         assert_eq!(Quota::per_hour(100).identity(), Quota::per_hour(7).identity());
         assert_eq!(Quota::per_hour(100).identity(), 2_754_084_769_432_701_458);
-        assert_eq!(
-            Quota::per_hour(100).named("hourly").identity(),
-            7_466_601_801_241_920_409
-        );
+        assert_eq!(Quota::per_hour(100).named("hourly").identity(), 7_466_601_801_241_920_409);
         assert_ne!(Quota::per_hour(100).identity(), Quota::per_minute(100).identity());
         let gcra = Quota::per_hour(100).named("hourly").algorithm(Algorithm::Gcra);
         assert_eq!(gcra, Quota::per_hour(100).algorithm(Algorithm::Gcra).named("hourly"));

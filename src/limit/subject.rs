@@ -81,37 +81,24 @@ impl Subject {
 
     /// The address, or the /64 that an IPv6 address is in. An IPv4-mapped address is the IPv4 address.
     pub fn address(address: IpAddr) -> Self {
-        Self {
-            kind: SubjectKind::Address,
-            fingerprint: address_bits(address),
-        }
+        Self { kind: SubjectKind::Address, fingerprint: address_bits(address) }
     }
 
     /// Failed attempts from the address, or from the /64 that an IPv6 address is in.
     pub fn failures(address: IpAddr) -> Self {
-        Self {
-            kind: SubjectKind::Failures,
-            fingerprint: address_bits(address),
-        }
+        Self { kind: SubjectKind::Failures, fingerprint: address_bits(address) }
     }
 
     /// This subject on one `route`, apart from all it does elsewhere.
     pub fn on(self, route: Self) -> Self {
-        let kind = if self.kind.is_open() {
-            SubjectKind::AddressOnRoute
-        } else {
-            SubjectKind::ClientOnRoute
-        };
+        let kind = if self.kind.is_open() { SubjectKind::AddressOnRoute } else { SubjectKind::ClientOnRoute };
         let mut hasher = SipHasher24::new();
         for part in [self, route] {
             hasher.write(&[part.kind.tag()]);
             hasher.write(&part.fingerprint[0].to_le_bytes());
             hasher.write(&part.fingerprint[1].to_le_bytes());
         }
-        Self {
-            kind,
-            fingerprint: digest(&hasher),
-        }
+        Self { kind, fingerprint: digest(&hasher) }
     }
 
     /// What sort of thing it is.
@@ -131,10 +118,7 @@ impl Subject {
     fn named(kind: SubjectKind, name: &str) -> Self {
         let mut hasher = SipHasher24::new();
         hasher.write(name.as_bytes());
-        Self {
-            kind,
-            fingerprint: digest(&hasher),
-        }
+        Self { kind, fingerprint: digest(&hasher) }
     }
 }
 
@@ -189,14 +173,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_the_same_in_every_version() {
-        assert_eq!(
-            Subject::key("key_1").fingerprint(),
-            53_423_190_334_213_334_666_102_268_423_905_980_468
-        );
-        assert_eq!(
-            Subject::address(IpAddr::from([192, 0, 2, 1])).fingerprint(),
-            (4 << 64) | 0xc000_0201
-        );
+        assert_eq!(Subject::key("key_1").fingerprint(), 53_423_190_334_213_334_666_102_268_423_905_980_468);
+        assert_eq!(Subject::address(IpAddr::from([192, 0, 2, 1])).fingerprint(), (4 << 64) | 0xc000_0201);
         assert_eq!(
             Subject::key("key_1").on(Subject::route("/a")).fingerprint(),
             38_615_481_196_149_228_435_196_949_104_755_023_769

@@ -56,10 +56,8 @@ impl Challenges {
             RejectionReason::MissingKey | RejectionReason::MissingUserToken => &self.plain,
             RejectionReason::AmbiguousCredentials => &self.invalid_request,
             RejectionReason::InsufficientScope { required, .. } => {
-                scoped = values(
-                    &self.bare,
-                    &format!(", error=\"insufficient_scope\", scope=\"{}\"", required.scopes()),
-                );
+                scoped =
+                    values(&self.bare, &format!(", error=\"insufficient_scope\", scope=\"{}\"", required.scopes()));
                 &scoped
             }
             reason if reason.status() == http::StatusCode::UNAUTHORIZED => &self.invalid_token,
@@ -73,9 +71,7 @@ impl Challenges {
 
 /// Realm, scheme, header and scope have no character that a header value may not have; each is checked where it is made.
 fn values(bare: &[String], error: &str) -> Vec<HeaderValue> {
-    bare.iter()
-        .filter_map(|challenge| HeaderValue::try_from(format!("{challenge}{error}")).ok())
-        .collect()
+    bare.iter().filter_map(|challenge| HeaderValue::try_from(format!("{challenge}{error}")).ok()).collect()
 }
 
 /// `a`, `a or b`, `a, b or c`.
@@ -106,10 +102,7 @@ mod tests {
             challenges(&RejectionReason::MissingKey),
             ["ApiKey realm=\"api\", header=\"X-API-Key\"", "Bearer realm=\"api\""]
         );
-        assert_eq!(
-            challenges(&RejectionReason::InvalidKey)[1],
-            "Bearer realm=\"api\", error=\"invalid_token\""
-        );
+        assert_eq!(challenges(&RejectionReason::InvalidKey)[1], "Bearer realm=\"api\", error=\"invalid_token\"");
         assert_eq!(
             challenges(&RejectionReason::AmbiguousCredentials)[1],
             "Bearer realm=\"api\", error=\"invalid_request\""
@@ -119,10 +112,7 @@ mod tests {
     #[test]
     fn a_missing_scope_is_named_and_other_refusals_challenge_nobody() {
         let required = Scope::from_static("write").into();
-        let reason = RejectionReason::InsufficientScope {
-            required,
-            granted: ScopeSet::EMPTY,
-        };
+        let reason = RejectionReason::InsufficientScope { required, granted: ScopeSet::EMPTY };
         let expected = "Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"write\"";
         assert_eq!(challenges(&reason)[1], expected);
         assert!(challenges(&RejectionReason::IpNotAllowed).is_empty());
@@ -139,10 +129,6 @@ mod tests {
         let realm = Realm::from_static("api");
         let phrase = "X-API-Key header, Authorization: Bearer token or key query parameter";
         assert_eq!(Challenges::new(&three, &realm).phrase, phrase);
-        assert_eq!(
-            Challenges::new(&three[2..], &realm).plain.len(),
-            1,
-            "a 401 always has a challenge"
-        );
+        assert_eq!(Challenges::new(&three[2..], &realm).plain.len(), 1, "a 401 always has a challenge");
     }
 }

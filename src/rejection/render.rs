@@ -63,9 +63,7 @@ impl Renderer {
         let mut response = match (&self.style.0, audience.grpc) {
             (_, Some(content_type)) => return self.grpc(&rejection, content_type, request_id),
             (Kind::Custom(render), None) => {
-                let mut parts = audience
-                    .parts
-                    .map_or_else(|| Request::new(()).into_parts().0, |parts| *parts);
+                let mut parts = audience.parts.map_or_else(|| Request::new(()).into_parts().0, |parts| *parts);
                 if let Some(id) = request_id {
                     parts.extensions.insert(id.clone());
                 }
@@ -73,29 +71,15 @@ impl Renderer {
             }
             (Kind::Lean, None) => json(reason.status(), JSON, lean_body(reason)),
             (Kind::Flat { code }, None) => {
-                let body = Flat {
-                    reason,
-                    challenges: &self.challenges,
-                    request_id,
-                    code: *code,
-                };
+                let body = Flat { reason, challenges: &self.challenges, request_id, code: *code };
                 json(reason.status(), JSON, encode(&body))
             }
             (Kind::Envelope, None) => {
-                let body = Envelope {
-                    reason,
-                    challenges: &self.challenges,
-                    request_id,
-                };
+                let body = Envelope { reason, challenges: &self.challenges, request_id };
                 json(reason.status(), JSON, encode(&body))
             }
             (Kind::Problem { types }, None) => {
-                let body = Problem {
-                    reason,
-                    challenges: &self.challenges,
-                    request_id,
-                    types,
-                };
+                let body = Problem { reason, challenges: &self.challenges, request_id, types };
                 json(reason.status(), PROBLEM, encode(&body))
             }
         };
@@ -103,10 +87,7 @@ impl Renderer {
         if audience.head {
             // RFC 9110 §9.3.2: as GET has it, and no content. Set here, since the length of no body says nothing.
             let length = response.body().len();
-            response
-                .headers_mut()
-                .entry(header::CONTENT_LENGTH)
-                .or_insert(length.into());
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
             *response.body_mut() = Bytes::new();
         }
         if !matches!(self.style.0, Kind::Lean) {
@@ -189,11 +170,7 @@ impl Serialize for Flat<'_> {
         if self.code {
             map.serialize_entry("code", self.reason.code())?;
             if self.reason.has_details(self.challenges) {
-                let details = Details {
-                    reason: self.reason,
-                    challenges: self.challenges,
-                    request_id: None,
-                };
+                let details = Details { reason: self.reason, challenges: self.challenges, request_id: None };
                 map.serialize_entry("details", &details)?;
             }
         }
@@ -226,21 +203,10 @@ impl Serialize for Envelope<'_> {
             reason => reason.message(self.challenges),
         };
         let request_id = self.request_id.map(RequestId::as_str);
-        let details = Details {
-            reason: self.reason,
-            challenges: self.challenges,
-            request_id,
-        };
+        let details = Details { reason: self.reason, challenges: self.challenges, request_id };
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("success", &false)?;
-        map.serialize_entry(
-            "error",
-            &Inner {
-                code: self.reason.code(),
-                message,
-                details,
-            },
-        )?;
+        map.serialize_entry("error", &Inner { code: self.reason.code(), message, details })?;
         map.end()
     }
 }
@@ -266,10 +232,7 @@ impl Serialize for Problem<'_> {
         map.serialize_entry("status", &self.reason.status().as_u16())?;
         map.serialize_entry("detail", &self.reason.message(self.challenges))?;
         if let Some(id) = self.request_id {
-            map.serialize_entry(
-                "instance",
-                &format_args!("urn:request:{}", utf8_percent_encode(id.as_str(), URN)),
-            )?;
+            map.serialize_entry("instance", &format_args!("urn:request:{}", utf8_percent_encode(id.as_str(), URN)))?;
         }
         map.serialize_entry("code", self.reason.code())?;
         self.reason.write_details(self.challenges, &mut map)?;
@@ -318,10 +281,7 @@ const URN: &AsciiSet = &CONTROLS
 
 /// The content type of the answer, if the request is gRPC's or gRPC-Web's.
 fn grpc_type(headers: &HeaderMap) -> Option<&'static str> {
-    let kind = headers
-        .get(header::CONTENT_TYPE)?
-        .as_bytes()
-        .strip_prefix(b"application/grpc")?;
+    let kind = headers.get(header::CONTENT_TYPE)?.as_bytes().strip_prefix(b"application/grpc")?;
     if kind.starts_with(b"-web-text") {
         Some("application/grpc-web-text+proto")
     } else if kind.starts_with(b"-web") {

@@ -57,10 +57,7 @@ impl EnvKeys {
     pub fn from_value(name: &str, value: &str) -> Result<Self, ConfigError> {
         let value = value.trim();
         if value.contains(',') {
-            return Err(ConfigError::new(
-                name,
-                "one key is expected, and this one has a comma in it",
-            ));
+            return Err(ConfigError::new(name, "one key is expected, and this one has a comma in it"));
         }
         Self::new(name, [value].into_iter().filter(|value| !value.is_empty()))
     }
@@ -75,11 +72,7 @@ impl EnvKeys {
 
     fn new<'a>(name: &str, values: impl Iterator<Item = &'a str>) -> Result<Self, ConfigError> {
         let hasher = KeyHasher::process().map_err(|error| ConfigError::new(name, error))?;
-        let mut keys = Self {
-            hasher,
-            records: Vec::new(),
-            keys: MemoryKeys::default(),
-        };
+        let mut keys = Self { hasher, records: Vec::new(), keys: MemoryKeys::default() };
         for (index, value) in values.enumerate() {
             let entry = index + 1;
             if !KeyFormat::text().accepts(value) {
@@ -202,22 +195,12 @@ mod tests {
 
     #[test]
     fn what_no_header_could_carry_is_refused_by_variable_and_entry_and_never_shown() {
-        for (value, problem) in [
-            ("two keys", "key 1"),
-            ("a,b", "comma"),
-            ("schlüssel", "key 1"),
-            ("a\tb", "key 1"),
-        ] {
+        for (value, problem) in [("two keys", "key 1"), ("a,b", "comma"), ("schlüssel", "key 1"), ("a\tb", "key 1")] {
             let error = EnvKeys::from_value("ADMIN_API_KEY", value).unwrap_err().to_string();
-            assert!(
-                error.starts_with("ADMIN_API_KEY: ") && error.contains(problem),
-                "{error}"
-            );
+            assert!(error.starts_with("ADMIN_API_KEY: ") && error.contains(problem), "{error}");
             assert!(!error.contains(value));
         }
-        let error = EnvKeys::from_list("VALID_API_KEYS", "fine,two keys")
-            .unwrap_err()
-            .to_string();
+        let error = EnvKeys::from_list("VALID_API_KEYS", "fine,two keys").unwrap_err().to_string();
         assert!(error.contains("key 2"), "{error}");
     }
 
@@ -227,11 +210,7 @@ mod tests {
             let keys = EnvKeys::from_value("ADMIN_API_KEY", value).unwrap();
             assert!(keys.is_empty() && found(&keys, "").is_none());
         }
-        assert!(
-            EnvKeys::variable("TOWER_API_KEY_A_VARIABLE_THAT_NOBODY_SETS")
-                .unwrap()
-                .is_empty()
-        );
+        assert!(EnvKeys::variable("TOWER_API_KEY_A_VARIABLE_THAT_NOBODY_SETS").unwrap().is_empty());
     }
 
     #[test]

@@ -59,11 +59,7 @@ mod store {
 
     impl<S: KeyStore> ErasedStore for S {
         fn issue(&self, key: NewKey) -> BoxFuture<'_, Result<IssuedKey, StoreError>> {
-            Box::pin(async move {
-                KeyStore::issue(self, key)
-                    .await
-                    .map_err(|e| named(self, "issue a key", e))
-            })
+            Box::pin(async move { KeyStore::issue(self, key).await.map_err(|e| named(self, "issue a key", e)) })
         }
 
         fn get<'a>(&'a self, id: &'a KeyId) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
@@ -71,19 +67,13 @@ mod store {
         }
 
         fn list<'a>(&'a self, filter: &'a KeyFilter) -> BoxFuture<'a, Result<KeyPage, StoreError>> {
-            Box::pin(async move {
-                KeyStore::list(self, filter)
-                    .await
-                    .map_err(|e| named(self, "list keys", e))
-            })
+            Box::pin(async move { KeyStore::list(self, filter).await.map_err(|e| named(self, "list keys", e)) })
         }
 
         fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
-            Box::pin(async move {
-                KeyStore::update(self, id, change)
-                    .await
-                    .map_err(|e| named(self, "update a key", e))
-            })
+            Box::pin(
+                async move { KeyStore::update(self, id, change).await.map_err(|e| named(self, "update a key", e)) },
+            )
         }
 
         fn revoke<'a>(
@@ -91,11 +81,9 @@ mod store {
             id: &'a KeyId,
             reason: Option<String>,
         ) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
-            Box::pin(async move {
-                KeyStore::revoke(self, id, reason)
-                    .await
-                    .map_err(|e| named(self, "revoke a key", e))
-            })
+            Box::pin(
+                async move { KeyStore::revoke(self, id, reason).await.map_err(|e| named(self, "revoke a key", e)) },
+            )
         }
     }
 

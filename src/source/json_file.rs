@@ -65,12 +65,7 @@ impl JsonFileKeys {
     ) -> Result<Self, JsonFileError> {
         let path = path.into();
         let keys = RwLock::new(load(&path)?);
-        Ok(Self {
-            path,
-            formats: formats.into_iter().collect(),
-            hashers: hashers.into_iter().collect(),
-            keys,
-        })
+        Ok(Self { path, formats: formats.into_iter().collect(), hashers: hashers.into_iter().collect(), keys })
     }
 
     /// Reads the file again. Requests see the old keys or the new ones, never a part.
@@ -108,9 +103,7 @@ impl KeySource for JsonFileKeys {
     fn schemes(&self) -> Vec<KeyScheme> {
         let with_each = |format: &KeyFormat| {
             let format = format.clone();
-            self.hashers
-                .iter()
-                .map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
+            self.hashers.iter().map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
         };
         self.formats.iter().flat_map(with_each).collect()
     }
@@ -125,10 +118,7 @@ impl KeySource for JsonFileKeys {
 }
 
 fn load(path: &Path) -> Result<MemoryKeys, JsonFileError> {
-    let failed = |kind| JsonFileError {
-        path: path.to_owned(),
-        kind,
-    };
+    let failed = |kind| JsonFileError { path: path.to_owned(), kind };
     let text = fs::read(path).map_err(|error| failed(Kind::Io(error)))?;
     let file: File = serde_json::from_slice(&text).map_err(|error| failed(Kind::Syntax(error)))?;
     if file.version != 1 {
@@ -137,9 +127,7 @@ fn load(path: &Path) -> Result<MemoryKeys, JsonFileError> {
     let keys = MemoryKeys::new();
     for row in file.keys {
         let id = row.id.clone();
-        let record = row
-            .into_record("json-file")
-            .map_err(|error| failed(Kind::Digest(id.clone(), error)))?;
+        let record = row.into_record("json-file").map_err(|error| failed(Kind::Digest(id.clone(), error)))?;
         keys.insert(record).map_err(|_| failed(Kind::Duplicate(id)))?;
     }
     Ok(keys)
@@ -182,17 +170,12 @@ mod tests {
     }
 
     fn knows_abc(keys: &JsonFileKeys) -> bool {
-        matches!(
-            keys.find_now(&keys.schemes()[0].digest("abc").unwrap()),
-            Lookup::Found(_)
-        )
+        matches!(keys.find_now(&keys.schemes()[0].digest("abc").unwrap()), Lookup::Found(_))
     }
 
     #[test]
     fn a_key_is_found_by_its_digest() {
-        let file = file(&format!(
-            r#"{{"version":1,"keys":[{{"id":"key_1","digest":"{ABC}","scopes":["read"]}}]}}"#
-        ));
+        let file = file(&format!(r#"{{"version":1,"keys":[{{"id":"key_1","digest":"{ABC}","scopes":["read"]}}]}}"#));
         let keys = JsonFileKeys::open(file.path()).unwrap();
         assert!(knows_abc(&keys));
         assert_eq!(keys.len(), 1);
@@ -206,10 +189,7 @@ mod tests {
             (r#"{"version":2,"keys":[]}"#.to_owned(), "version 2"),
             (r#"{"version":1}"#.to_owned(), "missing field `keys`"),
             (format!(r#"{{"version":1,"keys":[{one},{one}]}}"#), "listed twice"),
-            (
-                r#"{"version":1,"keys":[{"id":"key_9","digest":"abc"}]}"#.to_owned(),
-                "key key_9",
-            ),
+            (r#"{"version":1,"keys":[{"id":"key_9","digest":"abc"}]}"#.to_owned(), "key key_9"),
             (
                 format!(r#"{{"version":1,"keys":[{{"id":"k","digest":"{ABC}","expiry":"x"}}]}}"#),
                 "unknown field `expiry`",
@@ -217,10 +197,7 @@ mod tests {
         ] {
             let file = file(&text);
             let error = JsonFileKeys::open(file.path()).unwrap_err().to_string();
-            assert!(
-                error.contains(problem) && error.starts_with(file.path().to_str().unwrap()),
-                "{error}"
-            );
+            assert!(error.contains(problem) && error.starts_with(file.path().to_str().unwrap()), "{error}");
         }
         let missing = JsonFileKeys::open("/a/file/that/is/missing").unwrap_err().to_string();
         assert!(missing.starts_with("/a/file/that/is/missing: "), "{missing}");
@@ -228,9 +205,7 @@ mod tests {
 
     #[test]
     fn a_broken_edit_keeps_the_last_good_keys() {
-        let file = file(&format!(
-            r#"{{"version":1,"keys":[{{"id":"key_1","digest":"{ABC}"}}]}}"#
-        ));
+        let file = file(&format!(r#"{{"version":1,"keys":[{{"id":"key_1","digest":"{ABC}"}}]}}"#));
         let keys = JsonFileKeys::open(file.path()).unwrap();
         fs::write(file.path(), "{").unwrap();
         assert!(keys.reload().is_err());

@@ -111,9 +111,7 @@ impl Default for MemoryKeys {
 
 impl fmt::Debug for MemoryKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryKeys")
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryKeys").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -127,10 +125,7 @@ impl KeySource for MemoryKeys {
     fn schemes(&self) -> Vec<KeyScheme> {
         let with_each = |format: &KeyFormat| {
             let format = format.clone();
-            self.0
-                .hashers
-                .iter()
-                .map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
+            self.0.hashers.iter().map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
         };
         self.0.formats.iter().flat_map(with_each).collect()
     }
@@ -171,14 +166,10 @@ impl KeyStore for MemoryKeys {
         let now = self.0.clock.now();
         let end = filter.cursor.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let index = self.index();
-        let mut matching = index
-            .by_age
-            .range((Bound::Unbounded, end))
-            .rev()
-            .filter_map(|(place, digest)| {
-                let record = self.lookup(digest)?;
-                filter.matches(&record, now).then_some((place, record))
-            });
+        let mut matching = index.by_age.range((Bound::Unbounded, end)).rev().filter_map(|(place, digest)| {
+            let record = self.lookup(digest)?;
+            filter.matches(&record, now).then_some((place, record))
+        });
         let (mut items, mut last) = (Vec::new(), None);
         for (place, record) in matching.by_ref().take(filter.limit) {
             items.push(record);
@@ -211,10 +202,7 @@ impl KeyStore for MemoryKeys {
 }
 
 fn place(record: &KeyRecord) -> KeyCursor {
-    KeyCursor {
-        created_at: record.created_at.unwrap_or(Timestamp::UNIX_EPOCH),
-        id: record.id.clone(),
-    }
+    KeyCursor { created_at: record.created_at.unwrap_or(Timestamp::UNIX_EPOCH), id: record.id.clone() }
 }
 
 /// Settings of [`MemoryKeys`].
@@ -228,15 +216,8 @@ pub struct MemoryKeysBuilder {
 
 impl fmt::Debug for MemoryKeysBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            formats,
-            hashers,
-            clock: _,
-        } = self;
-        f.debug_struct("MemoryKeysBuilder")
-            .field("formats", formats)
-            .field("hashers", hashers)
-            .finish_non_exhaustive()
+        let Self { formats, hashers, clock: _ } = self;
+        f.debug_struct("MemoryKeysBuilder").field("formats", formats).field("hashers", hashers).finish_non_exhaustive()
     }
 }
 

@@ -147,9 +147,7 @@ impl KeyScheme {
 
     /// The digest of `key`, unless it has another shape.
     pub fn digest(&self, key: &str) -> Option<KeyDigest> {
-        self.format
-            .accepts(key)
-            .then(|| self.hasher.digest(self.format.digested(key)))
+        self.format.accepts(key).then(|| self.hasher.digest(self.format.digested(key)))
     }
 
     /// Whether two schemes digest the same part of `key`, if both accept it.

@@ -35,11 +35,7 @@ impl<S: KeySource> Side<S> {
     }
 
     fn find_now(&self, digest: &KeyDigest) -> Lookup {
-        if self.knows(digest) {
-            self.source.find_now(digest)
-        } else {
-            Lookup::Absent
-        }
+        if self.knows(digest) { self.source.find_now(digest) } else { Lookup::Absent }
     }
 
     async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, S::Error> {
@@ -54,11 +50,7 @@ impl<S: KeySource> Side<S> {
 impl<A: KeySource, B: KeySource> Or<A, B> {
     pub(super) fn new(first: A, second: B) -> Self {
         let name = format!("{} or {}", first.name(), second.name());
-        Self {
-            first: Side::new(first),
-            second: Side::new(second),
-            name,
-        }
+        Self { first: Side::new(first), second: Side::new(second), name }
     }
 }
 
@@ -80,10 +72,7 @@ impl<A: KeySource, B: KeySource> KeySource for Or<A, B> {
         if let Some(found) = first.map_err(|error| EitherError::new(self.first.source.name(), error))? {
             return Ok(Some(found));
         }
-        self.second
-            .find(digest)
-            .await
-            .map_err(|error| EitherError::new(self.second.source.name(), error))
+        self.second.find(digest).await.map_err(|error| EitherError::new(self.second.source.name(), error))
     }
 
     fn find_now(&self, digest: &KeyDigest) -> Lookup {
@@ -103,10 +92,7 @@ pub struct EitherError {
 
 impl EitherError {
     fn new(source_name: &str, error: impl Into<BoxError>) -> Self {
-        Self {
-            source_name: source_name.to_owned(),
-            error: error.into(),
-        }
+        Self { source_name: source_name.to_owned(), error: error.into() }
     }
 }
 

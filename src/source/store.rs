@@ -99,10 +99,7 @@ pub struct NewKey {
 impl NewKey {
     /// A key with a name, no scopes, no owner and no end.
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..Self::default()
-        }
+        Self { name: name.into(), ..Self::default() }
     }
 
     /// What it may do.
@@ -157,9 +154,7 @@ impl KeyRecord {
         record.start = format.start(text);
         record.end = KeyFormat::end(text).map(str::to_owned);
         record.prefix = format.prefix().map(str::to_owned);
-        record.environment = key
-            .environment
-            .or_else(|| format.has_environment().then_some(Environment::LIVE));
+        record.environment = key.environment.or_else(|| format.has_environment().then_some(Environment::LIVE));
         record.realm = key.realm;
         record.scopes = key.scopes;
         record.owner = key.owner;
@@ -194,9 +189,7 @@ pub struct KeyChange {
 impl KeyChange {
     /// A new name.
     pub fn rename(name: impl Into<String>) -> Self {
-        Self {
-            name: Some(name.into()),
-        }
+        Self { name: Some(name.into()) }
     }
 }
 
@@ -222,15 +215,7 @@ pub struct KeyFilter {
 
 impl Default for KeyFilter {
     fn default() -> Self {
-        Self {
-            user: None,
-            organization: None,
-            state: None,
-            scope: None,
-            text: None,
-            limit: 50,
-            cursor: None,
-        }
+        Self { user: None, organization: None, state: None, scope: None, text: None, limit: 50, cursor: None }
     }
 }
 
@@ -238,18 +223,10 @@ impl KeyFilter {
     /// Whether `record` is among the keys that are asked for; leaves out limit and cursor.
     pub fn matches(&self, record: &KeyRecord, now: Timestamp) -> bool {
         let contains = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
-        self.user
-            .as_ref()
-            .is_none_or(|user| record.owner.user.as_ref() == Some(user))
-            && self
-                .organization
-                .as_ref()
-                .is_none_or(|id| record.owner.organization.as_ref() == Some(id))
+        self.user.as_ref().is_none_or(|user| record.owner.user.as_ref() == Some(user))
+            && self.organization.as_ref().is_none_or(|id| record.owner.organization.as_ref() == Some(id))
             && self.state.is_none_or(|state| record.state(now) == state)
-            && self
-                .scope
-                .as_ref()
-                .is_none_or(|scope| ScopeHierarchy::new().grants(&record.scopes, scope))
+            && self.scope.as_ref().is_none_or(|scope| ScopeHierarchy::new().grants(&record.scopes, scope))
             && self.text.as_ref().is_none_or(|text| {
                 contains(&record.name, text)
                     || contains(record.id.as_str(), text)
@@ -300,10 +277,7 @@ impl FromStr for KeyCursor {
         let (micros, id) = text.split_once('.').ok_or(InvalidCursor(()))?;
         let micros = micros.parse().map_err(|_| InvalidCursor(()))?;
         let id = KeyId::new(id).map_err(|_| InvalidCursor(()))?;
-        Ok(Self {
-            created_at: Timestamp::from_unix_micros(micros),
-            id,
-        })
+        Ok(Self { created_at: Timestamp::from_unix_micros(micros), id })
     }
 }
 
@@ -318,10 +292,8 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_and_anything_else_is_refused() {
-        let cursor = KeyCursor {
-            created_at: Timestamp::from_unix_micros(1_234_567),
-            id: KeyId::from_static("key_1.2"),
-        };
+        let cursor =
+            KeyCursor { created_at: Timestamp::from_unix_micros(1_234_567), id: KeyId::from_static("key_1.2") };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for text in ["", "!", "MTIz", "LmtleQ", &"a".repeat(1_000)] {
             assert_eq!(text.parse::<KeyCursor>(), Err(InvalidCursor(())), "{text}");

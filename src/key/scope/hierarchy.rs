@@ -46,12 +46,7 @@ impl ScopeHierarchy {
         let mut next = 0;
         while next < reached.len() {
             let scope = reached[next];
-            for implied in self
-                .0
-                .iter()
-                .filter(|(from, _)| scope.grants(from))
-                .flat_map(|(_, implied)| implied)
-            {
+            for implied in self.0.iter().filter(|(from, _)| scope.grants(from)).flat_map(|(_, implied)| implied) {
                 if !reached.contains(&implied) {
                     reached.push(implied);
                 }

@@ -106,20 +106,13 @@ mod tests {
             ("read", "*", false),
             ("files:read", "files:*", false),
         ] {
-            assert_eq!(
-                set(granted).grants(&Scope::new(required).unwrap()),
-                expected,
-                "{granted} for {required}"
-            );
+            assert_eq!(set(granted).grants(&Scope::new(required).unwrap()), expected, "{granted} for {required}");
         }
     }
 
     #[test]
     fn implied_scopes_are_followed_also_in_a_circle() {
-        let hierarchy = ScopeHierarchy::new()
-            .implies(ADMIN, [WRITE])
-            .implies(WRITE, [READ])
-            .implies(READ, [READ]);
+        let hierarchy = ScopeHierarchy::new().implies(ADMIN, [WRITE]).implies(WRITE, [READ]).implies(READ, [READ]);
         assert!(hierarchy.grants(&set("admin"), &READ));
         assert!(hierarchy.covers(&set("write"), &set("read write")));
         assert!(!hierarchy.covers(&set("write"), &set("admin")));

@@ -50,11 +50,7 @@ impl FromIterator<Scope> for ScopeSet {
         let mut scopes: Vec<_> = scopes.into_iter().collect();
         scopes.sort();
         scopes.dedup();
-        if scopes.is_empty() {
-            Self::EMPTY
-        } else {
-            Self(Some(scopes.into()))
-        }
+        if scopes.is_empty() { Self::EMPTY } else { Self(Some(scopes.into())) }
     }
 }
 

@@ -30,15 +30,8 @@ impl FixedWindow {
 
     pub(crate) fn take(&mut self, rule: &Rule, cost: u32, now: i64) -> LimitState {
         let (end, used) = self.window(rule, now);
-        *self = Self {
-            end,
-            used: used.saturating_add(cost),
-        };
-        rule.state(
-            u64::from(rule.capacity.saturating_sub(self.used)),
-            end,
-            Verdict::Admitted,
-        )
+        *self = Self { end, used: used.saturating_add(cost) };
+        rule.state(u64::from(rule.capacity.saturating_sub(self.used)), end, Verdict::Admitted)
     }
 
     pub(crate) fn free_at(&self) -> i64 {
@@ -47,10 +40,6 @@ impl FixedWindow {
 
     /// The window that `now` falls into: the latest until it ends, then one that begins now.
     fn window(&self, rule: &Rule, now: i64) -> (i64, u32) {
-        if now < self.end {
-            (self.end, self.used)
-        } else {
-            (now.saturating_add(rule.period), 0)
-        }
+        if now < self.end { (self.end, self.used) } else { (now.saturating_add(rule.period), 0) }
     }
 }

@@ -20,11 +20,7 @@ pub(crate) struct Gcra {
 
 impl Default for Gcra {
     fn default() -> Self {
-        Self {
-            full_at: i64::MIN,
-            early: 0,
-            limit: 0,
-        }
+        Self { full_at: i64::MIN, early: 0, limit: 0 }
     }
 }
 

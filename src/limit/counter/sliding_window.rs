@@ -33,11 +33,7 @@ impl SlidingWindow {
         } else {
             rule.refused(cost, wait(live, rule, used.saturating_add(cost)).saturating_sub(now))
         };
-        rule.state(
-            remaining,
-            live.last().map_or(now, |last| last.at.saturating_add(rule.period)),
-            verdict,
-        )
+        rule.state(remaining, live.last().map_or(now, |last| last.at.saturating_add(rule.period)), verdict)
     }
 
     pub(crate) fn take(&mut self, rule: &Rule, cost: u32, now: i64) -> LimitState {
@@ -65,10 +61,7 @@ impl SlidingWindow {
         self.log.dedup_by(|later, earlier| {
             let same = later.at.div_euclid(cell) == earlier.at.div_euclid(cell);
             if same {
-                *earlier = Taken {
-                    at: later.at,
-                    permits: earlier.permits.saturating_add(later.permits),
-                };
+                *earlier = Taken { at: later.at, permits: earlier.permits.saturating_add(later.permits) };
             }
             same
         });
@@ -80,8 +73,7 @@ impl SlidingWindow {
 
     /// How many entries of the log are a period old.
     fn expired(&self, rule: &Rule, now: i64) -> usize {
-        self.log
-            .partition_point(|taken| taken.at.saturating_add(rule.period) <= now)
+        self.log.partition_point(|taken| taken.at.saturating_add(rule.period) <= now)
     }
 }
 

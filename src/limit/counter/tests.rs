@@ -3,11 +3,7 @@ use super::*;
 const HOUR: i64 = 3_600_000_000;
 
 fn rule(limit: u32, capacity: u32, period: i64) -> Rule {
-    Rule {
-        limit,
-        capacity,
-        period,
-    }
+    Rule { limit, capacity, period }
 }
 
 fn at(micros: i64) -> Timestamp {
@@ -35,17 +31,9 @@ fn gcra_gives_every_permit_back_exactly_in_time_when_the_limit_does_not_divide_t
     for permit in 0..1_000_000i64 {
         let due = (permit * 1_000_000 + 2) / 3;
         if permit > 0 {
-            assert_ne!(
-                counter.look(&rule, 1, at(due - 1)).verdict,
-                Verdict::Admitted,
-                "permit {permit}"
-            );
+            assert_ne!(counter.look(&rule, 1, at(due - 1)).verdict, Verdict::Admitted, "permit {permit}");
         }
-        assert_eq!(
-            counter.look(&rule, 1, at(due)).verdict,
-            Verdict::Admitted,
-            "permit {permit}"
-        );
+        assert_eq!(counter.look(&rule, 1, at(due)).verdict, Verdict::Admitted, "permit {permit}");
         // Taken as late as can be without losing time: the next is due by the exact third.
         let _ = counter.take(&rule, 1, at(permit * 1_000_000 / 3));
     }
@@ -57,10 +45,7 @@ fn a_full_sliding_log_stays_bounded_and_gives_nothing_back_early() {
     for second in 0..7_200 {
         let state = window.take(&rule, 1, second * 1_000_000);
         let exact = 100_000 - u32::try_from(second + 1).unwrap().min(3_600);
-        assert!(
-            state.remaining <= exact && exact - state.remaining <= 3_600 / 63 + 1,
-            "{second}: {state:?}"
-        );
+        assert!(state.remaining <= exact && exact - state.remaining <= 3_600 / 63 + 1, "{second}: {state:?}");
     }
     assert!(format!("{window:?}").matches("Taken {").count() <= 64);
 }
@@ -100,12 +85,6 @@ fn the_largest_numbers_do_not_overflow() {
 fn a_cost_above_the_capacity_is_never_met_and_the_wait_is_until_full() {
     for algorithm in ALL {
         let state = Counter::new(algorithm).look(&rule(10, 5, HOUR), 6, at(0));
-        assert_eq!(
-            state.verdict,
-            Verdict::Never {
-                window: Duration::from_secs(1_800)
-            },
-            "{algorithm}"
-        );
+        assert_eq!(state.verdict, Verdict::Never { window: Duration::from_secs(1_800) }, "{algorithm}");
     }
 }

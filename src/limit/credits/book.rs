@@ -212,14 +212,7 @@ impl fmt::Debug for CreditBook {
 
 impl Account {
     fn new(record: &CreditState, now: Timestamp) -> Self {
-        Self {
-            state: *record,
-            unreported: 0,
-            in_flight: 0,
-            seen: record.spent,
-            used_at: now,
-            queued: false,
-        }
+        Self { state: *record, unreported: 0, in_flight: 0, seen: record.spent, used_at: now, queued: false }
     }
 
     /// Takes note of the state on a record: of how new it is, and of a balance that somebody has set. What has been spent
@@ -229,11 +222,7 @@ impl Account {
         if record.generation > self.state.generation {
             let spent = self.state.spent.max(record.spent.saturating_add(self.pending()));
             let remaining = record.remaining.saturating_sub(self.pending());
-            self.state = CreditState {
-                remaining,
-                spent,
-                ..*record
-            };
+            self.state = CreditState { remaining, spent, ..*record };
         }
     }
 
@@ -241,11 +230,7 @@ impl Account {
         let spent = std::mem::take(&mut self.unreported);
         self.in_flight = self.in_flight.saturating_add(spent);
         self.queued = false;
-        CreditChange {
-            subject,
-            state: self.state,
-            spent,
-        }
+        CreditChange { subject, state: self.state, spent }
     }
 
     fn pending(&self) -> u64 {

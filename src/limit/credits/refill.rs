@@ -47,20 +47,13 @@ impl RefillInterval {
                 let interval = micros(interval);
                 let passed = i128::from(now.unix_micros()) - i128::from(last.unix_micros());
                 let whole = passed.max(0) / interval * interval;
-                Timestamp::from_unix_micros(
-                    last.unix_micros()
-                        .saturating_add(i64::try_from(whole).unwrap_or(i64::MAX)),
-                )
+                Timestamp::from_unix_micros(last.unix_micros().saturating_add(i64::try_from(whole).unwrap_or(i64::MAX)))
             }
             Self::Daily => start_of(civil(now)?)?,
             Self::Monthly => {
                 let today = civil(now)?;
                 let this_month = in_month(today, day_of(since)?)?;
-                let due = if this_month > today {
-                    in_month(month_before(today)?, day_of(since)?)?
-                } else {
-                    this_month
-                };
+                let due = if this_month > today { in_month(month_before(today)?, day_of(since)?)? } else { this_month };
                 start_of(due)?
             }
         };
@@ -113,9 +106,9 @@ impl<'de> Deserialize<'de> for RefillInterval {
             Wire::Seconds(seconds) => Ok(Self::Every(Duration::from_secs(seconds))),
             Wire::Name(name) if name == "daily" => Ok(Self::Daily),
             Wire::Name(name) if name == "monthly" => Ok(Self::Monthly),
-            Wire::Name(_) => Err(de::Error::custom(
-                "a refill interval is \"daily\", \"monthly\" or a number of seconds",
-            )),
+            Wire::Name(_) => {
+                Err(de::Error::custom("a refill interval is \"daily\", \"monthly\" or a number of seconds"))
+            }
         }
     }
 }

@@ -12,9 +12,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn monthly(since: &str) -> CreditState {
-    Credits::new(5)
-        .refill(Refill::new(10, RefillInterval::Monthly))
-        .starting(at(since))
+    Credits::new(5).refill(Refill::new(10, RefillInterval::Monthly)).starting(at(since))
 }
 
 #[test]
@@ -23,13 +21,7 @@ fn credits_without_a_refill_are_used_up_for_good() {
     let state = Credits::new(2).starting(now);
     let spent = spend(&spend(&state, 1, now).unwrap(), 1, now).unwrap();
     assert_eq!((spent.remaining, spent.spent), (0, 2));
-    assert_eq!(
-        spend(&spent, 1, Timestamp::MAX),
-        Err(Exhausted {
-            remaining: 0,
-            refill_at: None
-        })
-    );
+    assert_eq!(spend(&spent, 1, Timestamp::MAX), Err(Exhausted { remaining: 0, refill_at: None }));
     assert_eq!(spend(&spent, 0, now), Ok(spent));
 }
 
@@ -45,35 +37,19 @@ fn a_monthly_refill_comes_on_the_same_day_or_the_last_of_a_short_month() {
         state = state.refilled(next);
         assert_eq!(state.refilled_at, next);
     }
+    assert_eq!(seen, ["2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31", "2026-06-30"]);
     assert_eq!(
-        seen,
-        ["2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31", "2026-06-30"]
-    );
-    assert_eq!(
-        monthly("2028-01-30T00:00:00Z")
-            .refilled(at("2028-03-01T00:00:00Z"))
-            .refilled_at,
+        monthly("2028-01-30T00:00:00Z").refilled(at("2028-03-01T00:00:00Z")).refilled_at,
         at("2028-02-29T00:00:00Z")
     );
 }
 
 #[test]
 fn a_daily_refill_comes_at_midnight_in_utc() {
-    let state = Credits::new(0)
-        .refill(Refill::new(10, RefillInterval::Daily))
-        .starting(at("2026-01-14T23:00:00Z"));
-    assert_eq!(
-        state.next_refill(at("2026-01-14T23:30:00Z")),
-        Some(at("2026-01-15T00:00:00Z"))
-    );
-    assert_eq!(
-        spend(&state, 1, at("2026-01-14T23:59:59Z")).unwrap_err().refill_at,
-        Some(at("2026-01-15T00:00:00Z"))
-    );
-    assert_eq!(
-        spend(&state, 1, at("2026-01-20T12:00:00Z")).unwrap().refilled_at,
-        at("2026-01-20T00:00:00Z")
-    );
+    let state = Credits::new(0).refill(Refill::new(10, RefillInterval::Daily)).starting(at("2026-01-14T23:00:00Z"));
+    assert_eq!(state.next_refill(at("2026-01-14T23:30:00Z")), Some(at("2026-01-15T00:00:00Z")));
+    assert_eq!(spend(&state, 1, at("2026-01-14T23:59:59Z")).unwrap_err().refill_at, Some(at("2026-01-15T00:00:00Z")));
+    assert_eq!(spend(&state, 1, at("2026-01-20T12:00:00Z")).unwrap().refilled_at, at("2026-01-20T00:00:00Z"));
 }
 
 #[test]
@@ -82,10 +58,7 @@ fn a_refill_neither_adds_up_nor_takes_away() {
     let start = Timestamp::UNIX_EPOCH;
     let poor = Credits::new(0).refill(Refill::new(10, every)).starting(start);
     let later = poor.refilled(Timestamp::from_unix_seconds(601));
-    assert_eq!(
-        (later.remaining, later.refilled_at),
-        (10, Timestamp::from_unix_seconds(600))
-    );
+    assert_eq!((later.remaining, later.refilled_at), (10, Timestamp::from_unix_seconds(600)));
     let rich = Credits::new(100).refill(Refill::new(10, every)).starting(start);
     assert_eq!(rich.refilled(Timestamp::from_unix_seconds(61)).remaining, 100);
 }
@@ -93,16 +66,8 @@ fn a_refill_neither_adds_up_nor_takes_away() {
 #[test]
 fn a_cost_above_the_refill_is_never_promised() {
     let now = at("2026-01-31T09:00:00Z");
-    assert_eq!(
-        spend(&monthly("2026-01-31T09:00:00Z"), 11, now).unwrap_err().refill_at,
-        None
-    );
-    assert!(
-        spend(&monthly("2026-01-31T09:00:00Z"), 10, now)
-            .unwrap_err()
-            .refill_at
-            .is_some()
-    );
+    assert_eq!(spend(&monthly("2026-01-31T09:00:00Z"), 11, now).unwrap_err().refill_at, None);
+    assert!(spend(&monthly("2026-01-31T09:00:00Z"), 10, now).unwrap_err().refill_at.is_some());
 }
 
 #[test]
@@ -173,64 +138,33 @@ fn no_credit_is_spent_twice_and_a_refusal_spends_none() {
     }
     let left = book.balance(key, &state, Timestamp::UNIX_EPOCH).remaining;
     assert_eq!((spent.load(Ordering::Relaxed), left), (10_000, 0));
-    assert_eq!(
-        reported.load(Ordering::Relaxed),
-        10_000,
-        "every credit is reported once, whatever failed"
-    );
+    assert_eq!(reported.load(Ordering::Relaxed), 10_000, "every credit is reported once, whatever failed");
 }
 
 #[test]
 fn a_record_that_is_behind_gives_nothing_back_and_a_balance_set_by_hand_counts() {
     let book = CreditBook::with_capacity(10);
-    let (key, stale, now) = (
-        Subject::key("k"),
-        Credits::new(3).starting(Timestamp::UNIX_EPOCH),
-        Timestamp::UNIX_EPOCH,
-    );
+    let (key, stale, now) = (Subject::key("k"), Credits::new(3).starting(Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH);
     for left in [2, 1, 0] {
         assert_eq!(book.spend(key, &stale, 1, now).unwrap().remaining, left);
     }
-    assert!(matches!(
-        book.spend(key, &stale, 1, now),
-        Err(CreditRefusal::Exhausted(_))
-    ));
-    let set = CreditState {
-        remaining: 100,
-        generation: 1,
-        ..stale
-    };
-    assert_eq!(
-        book.balance(key, &set, now).remaining,
-        97,
-        "what is not stored yet is spent from the new balance"
-    );
+    assert!(matches!(book.spend(key, &stale, 1, now), Err(CreditRefusal::Exhausted(_))));
+    let set = CreditState { remaining: 100, generation: 1, ..stale };
+    assert_eq!(book.balance(key, &set, now).remaining, 97, "what is not stored yet is spent from the new balance");
     assert_eq!(book.balance(key, &stale, now).remaining, 97);
 }
 
 #[test]
 fn a_full_book_drops_only_what_is_stored_seen_and_idle() {
     let book = CreditBook::with_capacity(1);
-    let (a, b, state) = (
-        Subject::key("a"),
-        Subject::key("b"),
-        Credits::new(3).starting(Timestamp::UNIX_EPOCH),
-    );
+    let (a, b, state) = (Subject::key("a"), Subject::key("b"), Credits::new(3).starting(Timestamp::UNIX_EPOCH));
     let (now, later) = (Timestamp::UNIX_EPOCH, Timestamp::from_unix_seconds(7_200));
     let left = book.spend(a, &state, 1, now).unwrap();
     assert_eq!(book.spend(b, &state, 1, later), Err(CreditRefusal::Full), "not stored");
     let changes = book.changes(10);
-    assert_eq!(
-        book.spend(b, &state, 1, later),
-        Err(CreditRefusal::Full),
-        "being stored"
-    );
+    assert_eq!(book.spend(b, &state, 1, later), Err(CreditRefusal::Full), "being stored");
     book.stored(&changes[0]);
-    assert_eq!(
-        book.spend(b, &state, 1, later),
-        Err(CreditRefusal::Full),
-        "not seen on a record"
-    );
+    assert_eq!(book.spend(b, &state, 1, later), Err(CreditRefusal::Full), "not seen on a record");
     assert_eq!(book.balance(a, &left, now), left);
     assert_eq!(book.spend(b, &state, 1, now), Err(CreditRefusal::Full), "used lately");
     assert_eq!(book.spend(b, &state, 1, later).unwrap().remaining, 2);

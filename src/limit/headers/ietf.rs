@@ -27,10 +27,7 @@ pub(super) fn values(
         let _ = write!(state, "{separator}\"{name}\";r={};t={until}", limit.remaining);
     }
     // A name that has not been validated could make a value that is none; then there is no such field.
-    [policy, state]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .filter_map(|text| HeaderValue::try_from(text).ok())
+    [policy, state].into_iter().filter(|text| !text.is_empty()).filter_map(|text| HeaderValue::try_from(text).ok())
 }
 
 type Named<'a> = (Cow<'a, str>, &'a Charge<'a>, LimitState);
@@ -40,11 +37,7 @@ fn named<'a>(charges: &'a [Charge<'a>], decision: &Decision) -> SmallVec<[Named<
     let mut named: SmallVec<[Named<'a>; 4]> = SmallVec::new();
     let closest = decision.charge().zip(decision.state().copied());
     let each = decision.each().map(|each| each.iter().copied().enumerate());
-    for (index, state) in each
-        .into_iter()
-        .flatten()
-        .chain(closest.filter(|_| decision.each().is_none()))
-    {
+    for (index, state) in each.into_iter().flatten().chain(closest.filter(|_| decision.each().is_none())) {
         let Some(charge) = charges.get(index).filter(|charge| !charge.quota.is_unlimited()) else {
             continue;
         };

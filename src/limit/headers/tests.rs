@@ -8,24 +8,12 @@ use crate::limit::{Algorithm, Detail, MemoryRateLimiter, Quota, RateLimiter, Sub
 /// The fields after `requests` requests at this instant, in one string.
 fn fields(headers: &LimitHeaders, quotas: &[Quota], requests: u32, now: Timestamp) -> Vec<String> {
     let limiter = MemoryRateLimiter::with_capacity(100);
-    let charges: Vec<_> = quotas
-        .iter()
-        .map(|quota| Charge::new(Subject::key("k"), quota))
-        .collect();
-    let detail = if headers.lists_each() {
-        Detail::Each
-    } else {
-        Detail::Closest
-    };
-    let decision = (0..requests)
-        .filter_map(|_| limiter.take_now(&charges, detail, now))
-        .last()
-        .unwrap();
+    let charges: Vec<_> = quotas.iter().map(|quota| Charge::new(Subject::key("k"), quota)).collect();
+    let detail = if headers.lists_each() { Detail::Each } else { Detail::Closest };
+    let decision = (0..requests).filter_map(|_| limiter.take_now(&charges, detail, now)).last().unwrap();
     let mut map = HeaderMap::new();
     headers.apply(&mut map, &charges, &decision, now);
-    map.iter()
-        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-        .collect()
+    map.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
 }
 
 const SIX: Timestamp = Timestamp::from_unix_micros(1_768_413_600_000_001);
@@ -35,19 +23,12 @@ fn each_family_is_written_as_its_definition_says() {
     let hourly = [Quota::per_hour(100).named("hourly")];
     assert_eq!(
         fields(&LimitHeaders::new(), &hourly, 58, SIX),
-        [
-            "x-ratelimit-limit: 100",
-            "x-ratelimit-remaining: 42",
-            "x-ratelimit-reset: 2026-01-14T19:00:00.001Z"
-        ]
+        ["x-ratelimit-limit: 100", "x-ratelimit-remaining: 42", "x-ratelimit-reset: 2026-01-14T19:00:00.001Z"]
     );
     let reset = |format| fields(&LimitHeaders::new().reset(format), &hourly, 1, SIX).swap_remove(2);
     assert_eq!(reset(ResetFormat::EpochSeconds), "x-ratelimit-reset: 1768417201");
     assert_eq!(reset(ResetFormat::DeltaSeconds), "x-ratelimit-reset: 3600");
-    let two = [
-        hourly[0].clone(),
-        Quota::per_second(60).algorithm(Algorithm::Gcra).burst(120),
-    ];
+    let two = [hourly[0].clone(), Quota::per_second(60).algorithm(Algorithm::Gcra).burst(120)];
     assert_eq!(
         fields(&LimitHeaders::none().ietf(true), &two, 58, SIX),
         [
@@ -65,12 +46,7 @@ fn only_a_refusal_tells_when_to_come_again() {
     assert_eq!(fields(&headers, &quota, 2, SIX).len(), 3);
     assert_eq!(
         fields(&headers, &quota, 3, SIX),
-        [
-            "x-ratelimit-limit: 2",
-            "x-ratelimit-remaining: 0",
-            "x-ratelimit-reset: 2",
-            "retry-after: 2"
-        ]
+        ["x-ratelimit-limit: 2", "x-ratelimit-remaining: 0", "x-ratelimit-reset: 2", "retry-after: 2"]
     );
     assert_eq!(fields(&headers.retry_after(false), &quota, 3, SIX).len(), 3);
 }
@@ -79,15 +55,10 @@ fn only_a_refusal_tells_when_to_come_again() {
 fn limits_of_one_name_are_one_item_the_one_that_matters_most() {
     let (wide, narrow) = (Quota::per_hour(100), Quota::per_hour(10));
     let limiter = MemoryRateLimiter::with_capacity(100);
-    let charges = [
-        Charge::new(Subject::owner("o"), &wide),
-        Charge::new(Subject::key("k"), &narrow),
-    ];
+    let charges = [Charge::new(Subject::owner("o"), &wide), Charge::new(Subject::key("k"), &narrow)];
     let decision = limiter.take_now(&charges, Detail::Each, SIX).unwrap();
     let mut map = HeaderMap::new();
-    LimitHeaders::none()
-        .ietf(true)
-        .apply(&mut map, &charges, &decision, SIX);
+    LimitHeaders::none().ietf(true).apply(&mut map, &charges, &decision, SIX);
     assert_eq!(map["ratelimit"], "\"hourly\";r=9;t=3600");
     assert_eq!(map["ratelimit-policy"], "\"hourly\";q=10;w=3600");
 }
@@ -124,10 +95,7 @@ fn every_field_that_can_be_sent_is_listed_for_browsers() {
     let names = |headers: LimitHeaders| headers.names().map(|name| name.to_string()).collect::<Vec<_>>();
     let x = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
     assert_eq!(names(LimitHeaders::new()), [&x[..], &["retry-after"]].concat());
-    assert_eq!(
-        names(LimitHeaders::none().ietf(true)),
-        ["ratelimit-policy", "ratelimit"]
-    );
+    assert_eq!(names(LimitHeaders::none().ietf(true)), ["ratelimit-policy", "ratelimit"]);
     assert_eq!(names(LimitHeaders::none()), [""; 0]);
 }
 
@@ -138,9 +106,7 @@ fn number(map: &HeaderMap, name: &str) -> u64 {
 /// The value of a parameter in a list of one item.
 fn parameter(map: &HeaderMap, name: &str, key: char) -> u64 {
     let text = map[name].to_str().unwrap();
-    let found = text
-        .split(';')
-        .find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
+    let found = text.split(';').find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
     found.unwrap().parse().unwrap()
 }
 

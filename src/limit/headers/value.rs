@@ -25,13 +25,10 @@ static DIGITS: [u8; 4 * PREPARED] = {
 
 /// A whole number.
 pub(super) fn number(number: u64) -> HeaderValue {
-    let digits = usize::try_from(number)
-        .ok()
-        .filter(|number| *number < PREPARED)
-        .and_then(|small| {
-            let zeros = 3 - small.checked_ilog10().unwrap_or(0) as usize;
-            std::str::from_utf8(&DIGITS[4 * small + zeros..4 * small + 4]).ok()
-        });
+    let digits = usize::try_from(number).ok().filter(|number| *number < PREPARED).and_then(|small| {
+        let zeros = 3 - small.checked_ilog10().unwrap_or(0) as usize;
+        std::str::from_utf8(&DIGITS[4 * small + zeros..4 * small + 4]).ok()
+    });
     digits.map_or_else(|| HeaderValue::from(number), HeaderValue::from_static)
 }
 

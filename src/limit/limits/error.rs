@@ -28,11 +28,7 @@ pub(super) enum Problem {
 
 impl LimitsError {
     pub(super) fn new(setting: &str, quota: Option<&Quota>, problem: Problem) -> Self {
-        Self {
-            setting: setting.to_owned(),
-            quota: quota.map(|quota| quota.name().into_owned()),
-            problem,
-        }
+        Self { setting: setting.to_owned(), quota: quota.map(|quota| quota.name().into_owned()), problem }
     }
 
     /// The setting it is in, such as `per_key`, `failures` or `plan "pro"`.

@@ -10,17 +10,11 @@ fn texts(errors: &[LimitsError]) -> Vec<String> {
 }
 
 fn names(charges: &Charges<'_>) -> Vec<String> {
-    charges
-        .iter()
-        .map(|charge| format!("{:?} {}", charge.subject.kind(), charge.quota))
-        .collect()
+    charges.iter().map(|charge| format!("{:?} {}", charge.subject.kind(), charge.quota)).collect()
 }
 
 fn key_facts() -> LimitFacts<'static> {
-    LimitFacts {
-        client: Some(Subject::key("k")),
-        ..LimitFacts::default()
-    }
+    LimitFacts { client: Some(Subject::key("k")), ..LimitFacts::default() }
 }
 
 #[test]
@@ -43,10 +37,7 @@ fn every_mistake_is_named_with_its_setting() {
             "plan \"pro\": Quota::UNLIMITED stands beside other quotas",
         ]
     );
-    let right = limits()
-        .per_key(Quota::per_hour(5))
-        .per_key(Quota::per_second(1))
-        .plan("pro", [Quota::UNLIMITED]);
+    let right = limits().per_key(Quota::per_hour(5)).per_key(Quota::per_second(1)).plan("pro", [Quota::UNLIMITED]);
     assert_eq!(right.validate(), []);
 }
 
@@ -67,16 +58,10 @@ fn a_cost_that_can_never_be_met_is_a_mistake() {
 
 #[test]
 fn a_quota_on_the_record_beats_its_plans_which_beats_the_default() {
-    let limits = limits()
-        .per_key(Quota::per_hour(1))
-        .plan("pro", [Quota::per_hour(2)])
-        .plan("free", [Quota::UNLIMITED]);
+    let limits =
+        limits().per_key(Quota::per_hour(1)).plan("pro", [Quota::per_hour(2)]).plan("free", [Quota::UNLIMITED]);
     let own = [Quota::per_hour(3)];
-    let facts = |plan, quotas| LimitFacts {
-        plan,
-        quotas,
-        ..key_facts()
-    };
+    let facts = |plan, quotas| LimitFacts { plan, quotas, ..key_facts() };
     let cases: [(Option<&str>, Option<&[Quota]>, &[&str]); 7] = [
         (None, None, &["Key 1 request per hour"]),
         (Some("pro"), None, &["Key 2 requests per hour"]),
@@ -87,11 +72,7 @@ fn a_quota_on_the_record_beats_its_plans_which_beats_the_default() {
         (Some("pro"), Some(&[Quota::UNLIMITED]), &[]),
     ];
     for (plan, quotas, expected) in cases {
-        assert_eq!(
-            names(&limits.charges(&facts(plan, quotas))),
-            expected,
-            "{plan:?} {quotas:?}"
-        );
+        assert_eq!(names(&limits.charges(&facts(plan, quotas))), expected, "{plan:?} {quotas:?}");
     }
 }
 
@@ -107,10 +88,7 @@ fn every_kind_of_subject_is_charged_the_cost_of_the_request() {
         owner: Some(Subject::owner("o")),
         organization: Some(Subject::organization("org")),
         address: Some(IpAddr::from([192, 0, 2, 1])),
-        route: Some(RouteQuotas {
-            route: Subject::route("/a"),
-            quotas: &quotas,
-        }),
+        route: Some(RouteQuotas { route: Subject::route("/a"), quotas: &quotas }),
         cost: 7,
         ..key_facts()
     };
@@ -125,20 +103,12 @@ fn every_kind_of_subject_is_charged_the_cost_of_the_request() {
     assert_eq!(names(&charges), kinds.map(|kind| format!("{kind} per hour")));
     assert!(charges.iter().all(|charge| charge.cost == 7));
 
-    let stranger = LimitFacts {
-        client: None,
-        owner: None,
-        organization: None,
-        ..facts
-    };
+    let stranger = LimitFacts { client: None, owner: None, organization: None, ..facts };
     assert_eq!(
         names(&limits.charges(&stranger)),
         ["Address 4 requests per hour", "AddressOnRoute 5 requests per hour"]
     );
-    let nobody = LimitFacts {
-        address: None,
-        ..stranger
-    };
+    let nobody = LimitFacts { address: None, ..stranger };
     assert_eq!(names(&limits.charges(&nobody)), ["Route 5 requests per hour"]);
 }
 
@@ -148,60 +118,21 @@ fn failures_count_by_address_apart_from_requests() {
     let now = Timestamp::UNIX_EPOCH;
     let (guesser, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
     for _ in 0..2 {
-        assert!(
-            limits
-                .peek_now(&limits.failure_charges(guesser), now)
-                .unwrap()
-                .is_admitted()
-        );
-        assert!(
-            limits
-                .take_now(&limits.failure_charges(guesser), now)
-                .unwrap()
-                .is_admitted()
-        );
+        assert!(limits.peek_now(&limits.failure_charges(guesser), now).unwrap().is_admitted());
+        assert!(limits.take_now(&limits.failure_charges(guesser), now).unwrap().is_admitted());
     }
     let refused = limits.peek_now(&limits.failure_charges(guesser), now).unwrap();
-    assert_eq!(
-        (refused.is_admitted(), refused.retry_after_seconds()),
-        (false, Some(3_600))
-    );
-    assert!(
-        limits
-            .peek_now(&limits.failure_charges(other), now)
-            .unwrap()
-            .is_admitted()
-    );
-    let facts = LimitFacts {
-        address: Some(guesser),
-        ..LimitFacts::default()
-    };
+    assert_eq!((refused.is_admitted(), refused.retry_after_seconds()), (false, Some(3_600)));
+    assert!(limits.peek_now(&limits.failure_charges(other), now).unwrap().is_admitted());
+    let facts = LimitFacts { address: Some(guesser), ..LimitFacts::default() };
     assert!(limits.take_now(&limits.charges(&facts), now).unwrap().is_admitted());
 }
 
 #[test]
 fn each_limit_is_reported_only_when_the_headers_list_each() {
     let now = Timestamp::UNIX_EPOCH;
-    let plain = limits()
-        .per_key(Quota::per_hour(2))
-        .headers(LimitHeaders::new().reset(ResetFormat::EpochSeconds));
-    assert!(
-        plain
-            .take_now(&plain.charges(&key_facts()), now)
-            .unwrap()
-            .each()
-            .is_none()
-    );
-    let listed = limits()
-        .per_key(Quota::per_hour(2))
-        .headers(LimitHeaders::new().ietf(true));
-    assert_eq!(
-        listed
-            .take_now(&listed.charges(&key_facts()), now)
-            .unwrap()
-            .each()
-            .unwrap()
-            .len(),
-        1
-    );
+    let plain = limits().per_key(Quota::per_hour(2)).headers(LimitHeaders::new().reset(ResetFormat::EpochSeconds));
+    assert!(plain.take_now(&plain.charges(&key_facts()), now).unwrap().each().is_none());
+    let listed = limits().per_key(Quota::per_hour(2)).headers(LimitHeaders::new().ietf(true));
+    assert_eq!(listed.take_now(&listed.charges(&key_facts()), now).unwrap().each().unwrap().len(), 1);
 }

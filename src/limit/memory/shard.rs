@@ -28,11 +28,7 @@ pub(super) enum Place {
 impl Shard {
     pub(super) fn new(capacity: usize) -> Self {
         let shared = capacity.div_ceil(4).max(1);
-        Self {
-            own: Table::new(capacity),
-            shared: Table::new(shared),
-            groups: shared.div_ceil(4),
-        }
+        Self { own: Table::new(capacity), shared: Table::new(shared), groups: shared.div_ceil(4) }
     }
 
     pub(super) fn entries(&self) -> usize {

@@ -22,10 +22,7 @@ struct Slot {
     counter: Counter,
 }
 
-const _: () = assert!(
-    size_of::<Option<Slot>>() == 40,
-    "the memory a subject takes is documented"
-);
+const _: () = assert!(size_of::<Option<Slot>>() == 40, "the memory a subject takes is documented");
 
 /// How many slots a newcomer looks at for a counter that is over when there is no room.
 const STEPS: usize = 32;
@@ -39,13 +36,7 @@ enum Probe {
 
 impl Table {
     pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            slots: Vec::new(),
-            len: 0,
-            capacity,
-            hand: 0,
-            forgotten_until: i64::MIN,
-        }
+        Self { slots: Vec::new(), len: 0, capacity, hand: 0, forgotten_until: i64::MIN }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -127,12 +118,7 @@ impl Table {
 
     /// When the first of the counters will be over.
     pub(super) fn earliest_free_at(&self) -> i64 {
-        self.slots
-            .iter()
-            .flatten()
-            .map(|slot| slot.counter.free_at())
-            .min()
-            .unwrap_or(i64::MAX)
+        self.slots.iter().flatten().map(|slot| slot.counter.free_at()).min().unwrap_or(i64::MAX)
     }
 
     fn probe(&self, key: Key, now: i64) -> Probe {
@@ -168,10 +154,7 @@ impl Table {
         for _ in 0..self.slots.len().min(STEPS) {
             let index = if self.hand < self.slots.len() { self.hand } else { 0 };
             self.hand = index + 1;
-            if self.slots[index]
-                .as_ref()
-                .is_some_and(|slot| slot.counter.free_at() <= now)
-            {
+            if self.slots[index].as_ref().is_some_and(|slot| slot.counter.free_at() <= now) {
                 self.remove(index);
                 self.forgotten_until = self.forgotten_until.max(now);
                 return;
@@ -187,11 +170,7 @@ impl Table {
         while let Some(slot) = &self.slots[behind] {
             let home = slot.key.slot(self.slots.len());
             // Whether the way from its home to where it is leads over the gap.
-            let over_gap = if gap <= behind {
-                home <= gap || home > behind
-            } else {
-                home <= gap && home > behind
-            };
+            let over_gap = if gap <= behind { home <= gap || home > behind } else { home <= gap && home > behind };
             if over_gap {
                 self.slots.swap(gap, behind);
                 gap = behind;
@@ -237,17 +216,11 @@ mod tests {
     use crate::limit::memory::key::Seed;
     use crate::limit::{Algorithm, Charge, Quota, Subject};
 
-    const RULE: Rule = Rule {
-        limit: 10,
-        capacity: 10,
-        period: 1_000,
-    };
+    const RULE: Rule = Rule { limit: 10, capacity: 10, period: 1_000 };
 
     fn keys(count: u32) -> Vec<Key> {
         let (seed, quota) = (Seed::random(), Quota::per_second(10));
-        (0..count)
-            .map(|n| seed.key(&Charge::new(Subject::address(n.to_be_bytes().into()), &quota)))
-            .collect()
+        (0..count).map(|n| seed.key(&Charge::new(Subject::address(n.to_be_bytes().into()), &quota))).collect()
     }
 
     fn counter(now: i64) -> Counter {
@@ -265,11 +238,7 @@ mod tests {
             table.insert(*key, counter(now), now);
             // Each lives for 1,000 microseconds, so these are the ones that must be there.
             let oldest = usize::try_from(now - 999).unwrap_or(0);
-            assert!(
-                (keys[oldest..=usize::try_from(now).unwrap()])
-                    .iter()
-                    .all(|live| table.find(*live).is_some())
-            );
+            assert!((keys[oldest..=usize::try_from(now).unwrap()]).iter().all(|live| table.find(*live).is_some()));
             assert!(table.len() <= 2_000, "{} at {now}", table.len());
         }
     }

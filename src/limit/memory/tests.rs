@@ -35,14 +35,7 @@ mod plain {
         let without = Quota::UNLIMITED;
         let unlimited = [Charge::new(Subject::key("k"), &without).cost(u32::MAX)];
         assert!(take(&limiter, &unlimited, NOW).is_admitted() && take(&limiter, &unlimited, NOW).is_admitted());
-        assert!(
-            !take(
-                &limiter,
-                &[unlimited[0], Charge::new(Subject::key("k"), &wrong[0])],
-                NOW
-            )
-            .is_admitted()
-        );
+        assert!(!take(&limiter, &[unlimited[0], Charge::new(Subject::key("k"), &wrong[0])], NOW).is_admitted());
         assert_eq!(limiter.entries(), 0);
     }
 
@@ -56,15 +49,7 @@ mod plain {
         assert!(limiter.peek_now(&[charge], Detail::Closest, NOW).unwrap().is_admitted());
         assert_eq!(limiter.entries(), 0);
         let _ = take(&limiter, &[charge], NOW);
-        assert_eq!(
-            limiter
-                .peek_now(&[charge], Detail::Closest, NOW)
-                .unwrap()
-                .state()
-                .unwrap()
-                .remaining,
-            1
-        );
+        assert_eq!(limiter.peek_now(&[charge], Detail::Closest, NOW).unwrap().state().unwrap().remaining, 1);
         assert_eq!(limiter.entries(), 1);
     }
 
@@ -78,21 +63,10 @@ mod plain {
             Quota::per_hour(1).algorithm(Algorithm::Gcra),
             Quota::per_hour(1).algorithm(Algorithm::SlidingWindow),
         ];
-        for subject in [
-            Subject::key("a"),
-            Subject::key("b"),
-            Subject::owner("a"),
-            Subject::user("a"),
-        ] {
+        for subject in [Subject::key("a"), Subject::key("b"), Subject::owner("a"), Subject::user("a")] {
             for quota in &quotas {
-                assert!(
-                    take(&limiter, &[Charge::new(subject, quota)], NOW).is_admitted(),
-                    "{subject:?} {quota:?}"
-                );
-                assert!(
-                    !take(&limiter, &[Charge::new(subject, quota)], NOW).is_admitted(),
-                    "{subject:?} {quota:?}"
-                );
+                assert!(take(&limiter, &[Charge::new(subject, quota)], NOW).is_admitted(), "{subject:?} {quota:?}");
+                assert!(!take(&limiter, &[Charge::new(subject, quota)], NOW).is_admitted(), "{subject:?} {quota:?}");
             }
         }
     }
@@ -139,10 +113,7 @@ mod plain {
             let _ = take(&limiter, &[Charge::new(address(number), &quota)], NOW);
         }
         assert!(limiter.entries() <= limiter.max_entries(), "{}", limiter.entries());
-        assert!(
-            !take(&limiter, &[victim], after(3_599)).is_admitted(),
-            "what was used is not forgotten"
-        );
+        assert!(!take(&limiter, &[victim], after(3_599)).is_admitted(), "what was used is not forgotten");
         assert!(take(&limiter, &[victim], after(3_600)).is_admitted());
         assert!(take(&limiter, &[key], NOW).is_admitted(), "keys have room of their own");
         let fresh = (2_000_000..2_001_000)
@@ -158,10 +129,7 @@ mod plain {
         assert!(take(&limiter, &[Charge::new(address(1), &minutely)], NOW).is_admitted());
         let late = Charge::new(address(2), &hourly);
         assert!(take(&limiter, &[late.cost(2)], NOW).is_admitted());
-        assert!(
-            !take(&limiter, &[late], after(60)).is_admitted(),
-            "there is room now, but two were taken"
-        );
+        assert!(!take(&limiter, &[late], after(60)).is_admitted(), "there is room now, but two were taken");
         assert!(!take(&limiter, &[late], after(3_599)).is_admitted());
         assert!(take(&limiter, &[late], after(3_600)).is_admitted());
     }
@@ -208,14 +176,8 @@ fn no_order_of_steps_admits_more_than_the_limit() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             assert_eq!(admitted.load(shuttle::sync::atomic::Ordering::SeqCst), 2);
             let daily = Quota::per_day(10).algorithm(Algorithm::Gcra);
-            let owner = limiter
-                .peek_now(&[Charge::new(Subject::owner("o"), &daily)], Detail::Closest, NOW)
-                .unwrap();
-            assert_eq!(
-                owner.state().unwrap().remaining,
-                8,
-                "a refused request has taken nothing"
-            );
+            let owner = limiter.peek_now(&[Charge::new(Subject::owner("o"), &daily)], Detail::Closest, NOW).unwrap();
+            assert_eq!(owner.state().unwrap().remaining, 8, "a refused request has taken nothing");
         },
         10_000,
     );

@@ -24,9 +24,7 @@ impl Quota {
     /// Whether a key under all of `made` is no stronger than one under all of `maker`: each of the maker's quotas covers
     /// at least one of the made.
     pub fn all_covered(maker: &[Self], made: &[Self]) -> bool {
-        maker
-            .iter()
-            .all(|own| own.unlimited || made.iter().any(|quota| own.covers(quota)))
+        maker.iter().all(|own| own.unlimited || made.iter().any(|quota| own.covers(quota)))
     }
 
     fn refills_as_fast_as(&self, other: &Self) -> bool {
@@ -60,30 +58,17 @@ mod tests {
     #[test]
     fn a_made_key_is_never_stronger_than_its_maker() {
         let hourly = Quota::per_hour(100);
-        for weaker in [
-            Quota::per_hour(100),
-            Quota::per_hour(1),
-            Quota::per_day(100),
-            Quota::per_minute(1),
-        ] {
+        for weaker in [Quota::per_hour(100), Quota::per_hour(1), Quota::per_day(100), Quota::per_minute(1)] {
             assert!(hourly.covers(&weaker), "{weaker}");
         }
-        for stronger in [
-            Quota::per_hour(101),
-            Quota::per_minute(2),
-            Quota::per_day(2_400),
-            Quota::UNLIMITED,
-        ] {
+        for stronger in [Quota::per_hour(101), Quota::per_minute(2), Quota::per_day(2_400), Quota::UNLIMITED] {
             assert!(!hourly.covers(&stronger), "{stronger}");
         }
         assert!(Quota::UNLIMITED.covers(&Quota::UNLIMITED));
         assert!(Quota::UNLIMITED.covers(&hourly));
         let smooth = hourly.clone().algorithm(Algorithm::Gcra);
         assert!(hourly.covers(&smooth));
-        assert!(
-            !smooth.covers(&hourly),
-            "a fixed window passes twice its limit around its end"
-        );
+        assert!(!smooth.covers(&hourly), "a fixed window passes twice its limit around its end");
         assert!(smooth.covers(&Quota::per_hour(50)));
         assert!(!smooth.covers(&smooth.clone().burst(101)));
         assert!(smooth.covers(&smooth.clone().burst(5)));

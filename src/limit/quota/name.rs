@@ -24,10 +24,7 @@ enum Text {
 impl QuotaName {
     /// From a text that is part of the program.
     pub const fn from_static(name: &'static str) -> Self {
-        Self {
-            text: Text::Static(name),
-            hash: fnv(FNV_OFFSET, name.as_bytes()),
-        }
+        Self { text: Text::Static(name), hash: fnv(FNV_OFFSET, name.as_bytes()) }
     }
 
     /// The name as text.
@@ -53,10 +50,7 @@ impl From<&'static str> for QuotaName {
 
 impl From<String> for QuotaName {
     fn from(name: String) -> Self {
-        Self {
-            hash: fnv(FNV_OFFSET, name.as_bytes()),
-            text: Text::Shared(name.into()),
-        }
+        Self { hash: fnv(FNV_OFFSET, name.as_bytes()), text: Text::Shared(name.into()) }
     }
 }
 

@@ -39,10 +39,7 @@ const UNITS: [(u128, &str); 6] = [
 /// Writes the period in the largest unit that it is a whole number of.
 fn write_period(f: &mut fmt::Formatter<'_>, period: Duration) -> fmt::Result {
     let nanos = period.as_nanos();
-    let (count, unit) = match UNITS
-        .iter()
-        .find(|(length, _)| nanos != 0 && nanos.is_multiple_of(*length))
-    {
+    let (count, unit) = match UNITS.iter().find(|(length, _)| nanos != 0 && nanos.is_multiple_of(*length)) {
         Some((length, unit)) => (nanos / length, *unit),
         None => (nanos, "nanosecond"),
     };
@@ -63,10 +60,7 @@ mod tests {
             (Quota::per_second(1), "1 request per second"),
             (Quota::new(5, Duration::from_secs(600)), "5 requests per 10 minutes"),
             (Quota::new(5, Duration::from_secs(90)), "5 requests per 90 seconds"),
-            (
-                Quota::new(2, Duration::from_millis(250)),
-                "2 requests per 250 milliseconds",
-            ),
+            (Quota::new(2, Duration::from_millis(250)), "2 requests per 250 milliseconds"),
             (Quota::per_day(1_000), "1000 requests per day"),
             (Quota::new(0, Duration::ZERO), "0 requests per 0 nanoseconds"),
             (Quota::UNLIMITED, "unlimited"),

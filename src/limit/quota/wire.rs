@@ -46,10 +46,7 @@ impl<'de> Deserialize<'de> for Algorithm {
             "fixed_window" => Ok(Self::FixedWindow),
             "sliding_window" => Ok(Self::SlidingWindow),
             "gcra" => Ok(Self::Gcra),
-            other => Err(de::Error::unknown_variant(
-                other,
-                &["fixed_window", "sliding_window", "gcra"],
-            )),
+            other => Err(de::Error::unknown_variant(other, &["fixed_window", "sliding_window", "gcra"])),
         }
     }
 }
@@ -119,9 +116,7 @@ impl Serialize for Seconds {
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
-        Duration::try_from_secs_f64(seconds)
-            .map(Self)
-            .map_err(de::Error::custom)
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -138,10 +133,7 @@ mod tests {
         let unlimited = json!({"unlimited": true});
         assert_eq!(to_value(Quota::per_hour(100).named("hourly")).unwrap(), hourly);
         assert_eq!(to_value(Quota::UNLIMITED).unwrap(), unlimited);
-        assert_eq!(
-            from_value::<Quota>(hourly).unwrap(),
-            Quota::per_hour(100).named("hourly")
-        );
+        assert_eq!(from_value::<Quota>(hourly).unwrap(), Quota::per_hour(100).named("hourly"));
         assert_eq!(from_value::<Quota>(unlimited).unwrap(), Quota::UNLIMITED);
         let short = from_value::<Quota>(json!({"limit": 5, "windowSeconds": 0.25})).unwrap();
         assert_eq!(short, Quota::new(5, Duration::from_millis(250)));
