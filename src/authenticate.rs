@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, header};
 
 use crate::audit::{AuditSink, AuthEvent};
 use crate::clock::{Clock, Timestamp};
-use crate::context::{AuthContext, ContextRules, Principal};
+use crate::context::{AuthContext, AuthMethod, ContextRules, Principal};
 use crate::credential::{Credentials, Presented};
 use crate::error::{Chain, StoreError};
 use crate::ip::{ClientIp, IpPolicy, IpVerdict, TrustedProxies};
-use crate::key::{Environment, KeyDigest, KeyRecord, KeyRef, KeyState, PresentedKey, Realm};
+use crate::key::{Environment, KeyDigest, KeyId, KeyRecord, KeyRef, KeyState, PresentedKey, Realm};
 use crate::preflight::Preflights;
 use crate::rejection::{Rejection, RejectionReason, Renderer};
 use crate::reply::Reply;
@@ -97,49 +97,46 @@ impl Gate {
         match verdict {
             Ok(context) => {
                 reply.accepted(&context);
-                self.audit.record(AuthEvent {
-                    at: reply.at(),
-                    rejection: None,
-                    auth_method: Some(context.method()),
-                    key_id: context.key().map(|key| &key.id),
-                    client: context.client,
-                    method: &parts.method,
-                    path: parts.uri.path(),
-                    request_id: reply.request_id(),
-                });
+                self.record(reply, None, Some(context.method()), context.key().map(|key| &key.id));
                 parts.extensions.insert(context);
                 Admission::Forward
             }
             Err(rejection) => {
-                self.record_refusal(&rejection, &parts.method, parts.uri.path(), reply);
+                self.record_refusal(&rejection, reply);
                 Admission::Refuse(rejection)
             }
         }
     }
 
     /// Writes the event of a refusal, by the gate or by the service behind it.
-    pub(crate) fn record_refusal(&self, rejection: &Rejection, method: &Method, path: &str, reply: &Reply) {
+    pub(crate) fn record_refusal(&self, rejection: &Rejection, reply: &Reply) {
+        self.record(reply, Some(rejection), None, rejection.key_id().or_else(|| reply.key_id()));
+    }
+
+    fn record(
+        &self,
+        reply: &Reply,
+        rejection: Option<&Rejection>,
+        auth_method: Option<AuthMethod>,
+        key_id: Option<&KeyId>,
+    ) {
         self.audit.record(AuthEvent {
             at: reply.at(),
-            rejection: Some(rejection),
-            auth_method: None,
-            key_id: rejection.key_id().or_else(|| reply.key_id()),
+            rejection,
+            auth_method,
+            key_id,
             client: reply.client(),
-            method,
-            path,
+            method: reply.method(),
+            path: reply.path(),
             request_id: reply.request_id(),
         });
     }
 
-    /// What the table of routes says of the path as the caller wrote it.
+    /// What the table of routes says of the path as the caller wrote it: routers above may have taken a prefix off.
     fn rule(&self, parts: &Parts) -> Ruling {
-        let path = parts.uri.path();
-        match transport::original_path(&parts.extensions) {
-            // Routers above took a prefix off: the whole path counts.
-            Some(original) if original.ends_with(path) => self.routes.rule(&parts.method, original, None),
-            Some(original) => self.routes.rule(&parts.method, original, Some(path)),
-            None => self.routes.rule(&parts.method, path, None),
-        }
+        let (path, original) = (parts.uri.path(), transport::original_uri(parts).path());
+        let rewritten_to = if original.ends_with(path) { None } else { Some(path) };
+        self.routes.rule(&parts.method, original, rewritten_to)
     }
 
     fn decide(self: &Arc<Self>, parts: &mut Parts, attempt: Attempt) -> Decision {

@@ -13,6 +13,7 @@ use crate::ip::{ClientIp, UnknownIp};
 use crate::key::{KeyId, KeyRef};
 use crate::rejection::{Audience, Rejection, Unrendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::transport;
 
 /// The facts about a request that its response needs.
 pub(crate) struct Reply {
@@ -33,7 +34,7 @@ impl Reply {
             audience: gate.renderer.audience(parts),
             request_id: gate.request_ids.then(|| RequestId::of(&parts.headers)),
             method: parts.method.clone(),
-            uri: parts.uri.clone(),
+            uri: transport::original_uri(parts).clone(),
             at: Timestamp::UNIX_EPOCH,
             client: ClientIp::Unknown(UnknownIp::NoPeer),
             key: None,
@@ -63,6 +64,15 @@ impl Reply {
         self.client
     }
 
+    pub(crate) const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// As the caller wrote it.
+    pub(crate) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     pub(crate) const fn request_id(&self) -> Option<&RequestId> {
         self.request_id.as_ref()
     }
@@ -80,7 +90,7 @@ impl Reply {
     /// layer's face.
     pub(crate) fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         if let Some(Unrendered(rejection)) = response.extensions_mut().remove() {
-            self.gate.record_refusal(&rejection, &self.method, self.uri.path(), &self);
+            self.gate.record_refusal(&rejection, &self);
             return self.refuse(rejection);
         }
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;

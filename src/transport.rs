@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::Extensions;
-#[cfg(feature = "axum")]
-use http::Uri;
+use http::request::Parts;
+use http::{Extensions, Uri};
 
 /// The address of the other end of the connection, for servers that this crate does not know. Put it into the request's
 /// extensions before the request reaches the layer. Those of axum (`ConnectInfo<SocketAddr>` and its mock) and tonic
@@ -35,13 +34,11 @@ pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     None
 }
 
-/// The path of the request before routers above took prefixes off it.
-pub(crate) fn original_path(extensions: &Extensions) -> Option<&str> {
+/// The target of the request before routers above took prefixes off it.
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     #[cfg(feature = "axum")]
-    return extensions.get::<axum::extract::OriginalUri>().map(|uri| Uri::path(&uri.0));
-    #[cfg(not(feature = "axum"))]
-    {
-        let _ = extensions;
-        None
+    if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
+        return &original.0;
     }
+    &parts.uri
 }
