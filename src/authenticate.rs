@@ -20,7 +20,7 @@ use crate::context::{AuthContext, AuthMethod, ContextRules, Principal};
 use crate::credential::{Credentials, Presented};
 use crate::error::{Chain, StoreError};
 use crate::ip::{ClientIp, IpPolicy, IpVerdict, TrustedProxies};
-use crate::key::{Environment, KeyDigest, KeyId, KeyRecord, KeyRef, KeyState, PresentedKey, Realm};
+use crate::key::{Environment, KeyDigest, KeyRecord, KeyRef, KeyState, PresentedKey, Realm};
 use crate::preflight::Preflights;
 use crate::rejection::{Rejection, RejectionReason, Renderer};
 use crate::reply::Reply;
@@ -78,7 +78,7 @@ impl Gate {
         }
         let client = self.proxies.client(transport::peer(&parts.extensions), &parts.headers);
         let at = self.clock.now();
-        reply.identify(at, client);
+        reply.attempt(at, client, parts);
         let origin = parts.headers.get(header::ORIGIN).cloned();
         let attempt = Attempt { at, client, request_id: reply.request_id().cloned(), origin, ruling };
         match self.decide(parts, attempt) {
@@ -97,7 +97,7 @@ impl Gate {
         match verdict {
             Ok(context) => {
                 reply.accepted(&context);
-                self.record(reply, None, Some(context.method()), context.key().map(|key| &key.id));
+                self.record(reply, None, Some(context.method()));
                 parts.extensions.insert(context);
                 Admission::Forward
             }
@@ -110,24 +110,20 @@ impl Gate {
 
     /// Writes the event of a refusal, by the gate or by the service behind it.
     pub(crate) fn record_refusal(&self, rejection: &Rejection, reply: &Reply) {
-        self.record(reply, Some(rejection), None, rejection.key_id().or_else(|| reply.key_id()));
+        self.record(reply, Some(rejection), None);
     }
 
-    fn record(
-        &self,
-        reply: &Reply,
-        rejection: Option<&Rejection>,
-        auth_method: Option<AuthMethod>,
-        key_id: Option<&KeyId>,
-    ) {
+    fn record(&self, reply: &Reply, rejection: Option<&Rejection>, auth_method: Option<AuthMethod>) {
+        let Some(attempted) = reply.attempted() else { return };
+        let presented = rejection.and_then(Rejection::key_id);
         self.audit.record(AuthEvent {
-            at: reply.at(),
+            at: attempted.at,
             rejection,
             auth_method,
-            key_id,
-            client: reply.client(),
-            method: reply.method(),
-            path: reply.path(),
+            key_id: presented.or_else(|| attempted.key.as_ref().map(|key| &key.id)),
+            client: attempted.client,
+            method: &attempted.method,
+            path: attempted.uri.path(),
             request_id: reply.request_id(),
         });
     }

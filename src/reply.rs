@@ -9,8 +9,8 @@ use crate::authenticate::Gate;
 use crate::body::ResponseBody;
 use crate::clock::Timestamp;
 use crate::context::AuthContext;
-use crate::ip::{ClientIp, UnknownIp};
-use crate::key::{KeyId, KeyRef};
+use crate::ip::ClientIp;
+use crate::key::KeyRef;
 use crate::rejection::{Audience, Rejection, Unrendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::transport;
@@ -20,12 +20,19 @@ pub(crate) struct Reply {
     gate: Arc<Gate>,
     audience: Audience,
     request_id: Option<RequestId>,
-    method: Method,
-    uri: Uri,
-    at: Timestamp,
-    client: ClientIp,
-    key: Option<KeyRef>,
+    /// `None` on a public route, where nobody attempts anything.
+    attempted: Option<Attempted>,
     subprotocol: Option<HeaderValue>,
+}
+
+/// The facts that the audit event of an attempt has.
+pub(crate) struct Attempted {
+    pub(crate) method: Method,
+    /// As the caller wrote it.
+    pub(crate) uri: Uri,
+    pub(crate) at: Timestamp,
+    pub(crate) client: ClientIp,
+    pub(crate) key: Option<KeyRef>,
 }
 
 impl Reply {
@@ -33,52 +40,35 @@ impl Reply {
         Self {
             audience: gate.renderer.audience(parts),
             request_id: gate.request_ids.then(|| RequestId::of(&parts.headers)),
-            method: parts.method.clone(),
-            uri: transport::original_uri(parts).clone(),
-            at: Timestamp::UNIX_EPOCH,
-            client: ClientIp::Unknown(UnknownIp::NoPeer),
-            key: None,
-            subprotocol: gate.credentials.real_subprotocol(&parts.headers),
+            attempted: None,
+            subprotocol: None,
             gate,
         }
     }
 
-    pub(crate) fn gate(&self) -> &Arc<Gate> {
+    pub(crate) const fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
-    pub(crate) const fn identify(&mut self, at: Timestamp, client: ClientIp) {
-        self.at = at;
-        self.client = client;
+    /// Keeps what the credentials' removal or the inner service would take away.
+    pub(crate) fn attempt(&mut self, at: Timestamp, client: ClientIp, parts: &Parts) {
+        self.subprotocol = self.gate.credentials.real_subprotocol(&parts.headers);
+        let uri = transport::original_uri(parts).clone();
+        self.attempted = Some(Attempted { method: parts.method.clone(), uri, at, client, key: None });
     }
 
     pub(crate) fn accepted(&mut self, context: &AuthContext) {
-        self.key = context.key().cloned();
+        if let Some(attempted) = &mut self.attempted {
+            attempted.key = context.key().cloned();
+        }
     }
 
-    pub(crate) const fn at(&self) -> Timestamp {
-        self.at
-    }
-
-    pub(crate) const fn client(&self) -> ClientIp {
-        self.client
-    }
-
-    pub(crate) const fn method(&self) -> &Method {
-        &self.method
-    }
-
-    /// As the caller wrote it.
-    pub(crate) fn path(&self) -> &str {
-        self.uri.path()
+    pub(crate) const fn attempted(&self) -> Option<&Attempted> {
+        self.attempted.as_ref()
     }
 
     pub(crate) const fn request_id(&self) -> Option<&RequestId> {
         self.request_id.as_ref()
-    }
-
-    pub(crate) fn key_id(&self) -> Option<&KeyId> {
-        self.key.as_ref().map(|key| &key.id)
     }
 
     /// The response to a request that the gate refused.
