@@ -125,7 +125,7 @@ impl RouteTable {
         }
         errors.extend(unsatisfiable("default_route", &default));
         ConfigError::all(errors)?;
-        let (exact, respelt) = (exact.router(&entries, true)?, respelt.router(&entries, false)?);
+        let (exact, respelt) = (exact.router(&entries)?, respelt.router(&entries)?);
         Ok(Self { entries, default, exact, respelt })
     }
 
@@ -195,18 +195,14 @@ impl PatternSet {
         }
     }
 
-    /// `strict`: a pattern that conflicts with another is a mistake. Of respelt ones two can be the same but for the
-    /// names of their parameters, and then belong together.
-    fn router(self, entries: &[Entry], strict: bool) -> Result<matchit::Router<Vec<usize>>, ConfigError> {
+    fn router(self, entries: &[Entry]) -> Result<matchit::Router<Vec<usize>>, ConfigError> {
         let mut router = matchit::Router::new();
         let mut errors = Vec::new();
         for (pattern, indices) in self.0 {
-            let setting = entries[indices[0]].setting;
             errors.extend(overlapping(entries, &indices));
+            let first = &entries[indices[0]];
             if let Err(error) = router.insert(&pattern, indices) {
-                if strict {
-                    errors.push(ConfigError::new(setting, format_args!("{pattern:?}: {error}")));
-                }
+                errors.push(ConfigError::new(first.setting, format_args!("{:?}: {error}", first.pattern)));
             }
         }
         ConfigError::all(errors)?;
@@ -214,17 +210,17 @@ impl PatternSet {
     }
 }
 
-/// Two entries for one method of one pattern: whichever came first would silently win.
+/// Two entries for one method of one pattern, or of two that differ only in spelling: the first would silently win.
 fn overlapping(entries: &[Entry], indices: &[usize]) -> Option<ConfigError> {
-    let twice = indices.iter().enumerate().any(|(position, index)| {
-        let one = &entries[*index];
-        indices[..position].iter().any(|other| {
-            let other = &entries[*other];
-            one.pattern == other.pattern && one.methods.overlap(&other.methods)
-        })
+    let with_earlier = indices.iter().enumerate().find_map(|(position, index)| {
+        let entry = &entries[*index];
+        let mut earlier = indices[..position].iter().map(|index| &entries[*index]);
+        Some((entry, earlier.find(|other| entry.methods.overlap(&other.methods))?))
     });
-    let entry = &entries[indices[0]];
-    twice.then(|| ConfigError::new(entry.setting, format_args!("{:?} has two entries for one method", entry.pattern)))
+    with_earlier.map(|(entry, other)| {
+        let problem = if entry.pattern == other.pattern { "has" } else { "and its other spelling have" };
+        ConfigError::new(entry.setting, format_args!("{:?} {problem} two entries for one method", entry.pattern))
+    })
 }
 
 impl Methods {
@@ -287,11 +283,23 @@ fn respell(path: &str) -> String {
     format!("/{}", segments.join("/")).to_lowercase()
 }
 
-/// The same for a pattern, whose parameters keep their braces.
+/// The same for a pattern. Its parameters are named by their place, so that patterns which differ only in those names are
+/// one.
 fn respell_pattern(pattern: &str) -> String {
-    let segments = pattern.split('/').filter(|segment| !segment.is_empty());
-    let respelt = segments.map(|segment| if is_dynamic(segment) { segment.to_owned() } else { segment.to_lowercase() });
-    format!("/{}", respelt.collect::<Vec<_>>().join("/"))
+    let mut respelt = String::new();
+    for (place, segment) in pattern.split('/').filter(|segment| !segment.is_empty()).enumerate() {
+        respelt.push('/');
+        match (segment.find('{'), segment.rfind('}')) {
+            (Some(open), Some(close)) if open < close => {
+                let star = if segment[open..].starts_with("{*") { "*" } else { "" };
+                respelt.push_str(&segment[..open].to_lowercase());
+                respelt.push_str(&format!("{{{star}p{place}}}"));
+                respelt.push_str(&segment[close + 1..].to_lowercase());
+            }
+            _ => respelt.push_str(&segment.to_lowercase()),
+        }
+    }
+    if respelt.is_empty() { "/".to_owned() } else { respelt }
 }
 
 #[cfg(test)]
@@ -438,7 +446,9 @@ mod tests {
             (vec![guarded("/a?b=c")], "no queries"),
             (vec![guarded("/a/{")], "/a/{"),
             (vec![guarded("/a/{b}"), guarded("/a/{c}")], "/a/{c}"),
-            (vec![guarded("/a"), guarded("/a")], "two entries"),
+            (vec![guarded("/a"), guarded("/a")], "has two entries"),
+            (vec![guarded("/a"), guarded("/A/")], "its other spelling"),
+            (vec![guarded("/a/{b}"), guarded("/A/{c}")], "its other spelling"),
             (vec![Entry { route: Route::new().scopes([]), ..guarded("/a") }], "empty list of scopes"),
             (vec![Entry { methods: [].into(), ..guarded("/a") }], "no method"),
         ] {
