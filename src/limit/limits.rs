@@ -23,8 +23,8 @@ use crate::clock::Timestamp;
 /// search and means no limit; an empty list is nothing, and the search goes on.
 ///
 /// # Failed attempts
-/// They count by address, apart from requests. Peek at [`Limits::failure_charges`] before a credential is looked up, and
-/// take them when it was wrong. If that take is refused, others from the same address have used up the permits
+/// They count by address, apart from requests. Peek at [`Limits::failure_charges`] before a credential is looked up,
+/// and take them when it was wrong. If that take is refused, others from the same address have used up the permits
 /// meanwhile: answer as if the peek had been refused, and no more than the quota ever hear that they guessed wrong.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -183,7 +183,6 @@ impl Limits {
     }
 
     /// Which header fields tell clients about limits.
-    #[must_use]
     pub const fn limit_headers(&self) -> &LimitHeaders {
         &self.headers
     }

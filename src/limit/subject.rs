@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// Whose requests are counted together: a kind and a fingerprint of 128 bits, the same on all nodes and in all versions.
+/// Whose requests are counted together: a kind and a fingerprint of 128 bits, the same on all nodes and in all
+/// versions.
 ///
 /// ```
 /// use std::net::IpAddr;
