@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::authenticate::Gate;
 use crate::body::ResponseBody;
@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::context::AuthContext;
 use crate::ip::ClientIp;
 use crate::key::KeyRef;
+use crate::limit::LimitReport;
 use crate::rejection::{Audience, Rejection, Unrendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::transport;
@@ -22,6 +23,7 @@ pub(crate) struct Reply {
     request_id: Option<RequestId>,
     /// `None` on a public route, where nobody attempts anything.
     attempted: Option<Attempted>,
+    limit: Option<LimitReport>,
     subprotocol: Option<HeaderValue>,
 }
 
@@ -41,6 +43,7 @@ impl Reply {
             audience: gate.renderer.audience(parts),
             request_id: gate.request_ids.then(|| RequestId::of(&parts.headers)),
             attempted: None,
+            limit: None,
             subprotocol: None,
             gate,
         }
@@ -63,6 +66,10 @@ impl Reply {
         }
     }
 
+    pub(crate) fn limited(&mut self, report: Option<LimitReport>) {
+        self.limit = report;
+    }
+
     pub(crate) const fn attempted(&self) -> Option<&Attempted> {
         self.attempted.as_ref()
     }
@@ -73,7 +80,9 @@ impl Reply {
 
     /// The response to a request that the gate refused.
     pub(crate) fn refuse<B>(self, rejection: Rejection) -> Response<ResponseBody<B>> {
-        self.gate.renderer.render(rejection, self.audience, self.request_id.as_ref()).map(ResponseBody::refusal)
+        let mut response = self.gate.renderer.render(rejection, self.audience, self.request_id.as_ref());
+        write_limit(&self.gate, self.limit.as_ref(), response.headers_mut());
+        response.map(ResponseBody::refusal)
     }
 
     /// The response of the inner service, with what belongs on it. A refusal that comes out of it unrendered gets the
@@ -87,9 +96,16 @@ impl Reply {
         if let Some(protocol) = self.subprotocol.filter(|_| upgraded) {
             response.headers_mut().entry(header::SEC_WEBSOCKET_PROTOCOL).or_insert(protocol);
         }
+        write_limit(&self.gate, self.limit.as_ref(), response.headers_mut());
         if let Some(id) = &self.request_id {
             response.headers_mut().insert(X_REQUEST_ID, id.to_header());
         }
         response.map(ResponseBody::inner)
+    }
+}
+
+fn write_limit(gate: &Gate, limit: Option<&LimitReport>, headers: &mut HeaderMap) {
+    if let (Some(limits), Some(report)) = (&gate.limits, limit) {
+        limits.limit_headers().write(report, headers);
     }
 }

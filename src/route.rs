@@ -17,6 +17,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::error::ConfigError;
 use crate::key::ScopeRequirement;
+use crate::limit::{Limits, Quota, RouteQuotas, Subject};
 
 /// What a route asks of a caller who is known.
 ///
@@ -26,16 +27,18 @@ use crate::key::ScopeRequirement;
 ///
 /// let route = Route::new().scopes(Scope::from_static("write"));
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Route {
     scopes: Option<ScopeRequirement>,
+    cost: u32,
+    quotas: Vec<Quota>,
 }
 
 impl Route {
-    /// A route for everybody who is known.
+    /// A route for everybody who is known, at a cost of 1.
     pub const fn new() -> Self {
-        Self { scopes: None }
+        Self { scopes: None, cost: 1, quotas: Vec::new() }
     }
 
     /// The scopes that it needs. An array stands for all of its scopes.
@@ -44,9 +47,37 @@ impl Route {
         self
     }
 
+    /// How many permits of each quota, and how many credits, a request takes; 1, unless set.
+    pub const fn cost(mut self, permits: u32) -> Self {
+        self.cost = permits;
+        self
+    }
+
+    /// Adds a quota that each caller has on this route, beside those it has elsewhere.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quotas.push(quota);
+        self
+    }
+
+    /// How many permits and credits a request takes.
+    pub const fn cost_of_a_request(&self) -> u32 {
+        self.cost
+    }
+
+    /// The quotas that each caller has on this route.
+    pub fn quotas(&self) -> &[Quota] {
+        &self.quotas
+    }
+
     /// The scopes that it needs, if any.
     pub const fn required_scopes(&self) -> Option<&ScopeRequirement> {
         self.scopes.as_ref()
+    }
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -104,10 +135,11 @@ pub(crate) struct Ruling {
     respelt: Option<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RouteTable {
     entries: Vec<Entry>,
     default: Route,
+    subjects: Vec<Subject>,
     exact: matchit::Router<Vec<usize>>,
     respelt: matchit::Router<Vec<usize>>,
 }
@@ -126,7 +158,8 @@ impl RouteTable {
         errors.extend(unsatisfiable("default_route", &default));
         ConfigError::all(errors)?;
         let (exact, respelt) = (exact.router(&entries)?, respelt.router(&entries)?);
-        Ok(Self { entries, default, exact, respelt })
+        let subjects = entries.iter().map(|entry| Subject::route(&entry.pattern)).collect();
+        Ok(Self { entries, default, subjects, exact, respelt })
     }
 
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
@@ -152,6 +185,42 @@ impl RouteTable {
         let named = [ruling.exact, ruling.respelt].into_iter().flatten().map(|index| &self.entries[index].route);
         let unnamed = ruling.exact.is_none() && ruling.respelt.is_none();
         named.chain(unnamed.then_some(&self.default))
+    }
+
+    /// What a request costs: the dearest of what holds for it.
+    pub(crate) fn cost(&self, ruling: Ruling) -> u32 {
+        self.routes(ruling).map(Route::cost_of_a_request).max().unwrap_or(1)
+    }
+
+    /// The quotas of the route, and what they count under.
+    pub(crate) fn quotas(&self, ruling: Ruling) -> Option<RouteQuotas<'_>> {
+        let with_quotas = |index: &usize| !self.entries[*index].route.quotas.is_empty();
+        let index = [ruling.respelt, ruling.exact].into_iter().flatten().find(with_quotas)?;
+        Some(RouteQuotas { route: self.subjects[index], quotas: &self.entries[index].route.quotas })
+    }
+
+    /// What is wrong with costs and quotas, given the limits of the layer.
+    pub(crate) fn check_limits(&self, limits: Option<&Limits>) -> Result<(), ConfigError> {
+        let routes = self.entries.iter().map(|entry| (entry.setting, &*entry.pattern, &entry.route));
+        let routes = routes.chain([("default_route", "*", &self.default)]);
+        ConfigError::all(routes.flat_map(|(setting, pattern, route)| {
+            let named = |problem: String| ConfigError::new(setting, format_args!("{pattern:?}: {problem}"));
+            let mut problems: Vec<_> = route
+                .quotas
+                .iter()
+                .filter_map(|quota| quota.validate().err())
+                .map(|error| named(error.to_string()))
+                .collect();
+            match limits {
+                Some(limits) => problems
+                    .extend(limits.validate_cost("cost", route.cost).iter().map(|error| named(error.to_string()))),
+                None if !route.quotas.is_empty() || route.cost != 1 => {
+                    problems.push(named("a quota or a cost needs `limits`, which count it".to_owned()));
+                }
+                None => {}
+            }
+            problems
+        }))
     }
 
     fn find(&self, router: &matchit::Router<Vec<usize>>, method: &Method, path: &str) -> Option<usize> {

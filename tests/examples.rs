@@ -143,3 +143,49 @@ fn tonic_answers_a_real_client_in_its_own_way() {
         ]
     );
 }
+
+#[tokio::test]
+async fn chat_limits_the_key_and_guesses_apart_from_each_other() {
+    let program = Program::start("chat", &[("NEXTELEVEN_API_KEY", KEY), ("API_RATE_LIMIT", "3")]);
+    let url = format!("{}/api/whoami", program.url);
+    let number = |response: &http::Response<String>, name: &str| {
+        response.headers()[name].to_str().unwrap().parse::<u64>().unwrap()
+    };
+    // A missing key shows the limit of the address and uses none of it.
+    for _ in 0..5 {
+        let missing = get(&url, &[]).await;
+        assert_eq!(missing.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!((number(&missing, "x-ratelimit-limit"), number(&missing, "x-ratelimit-remaining")), (3, 3));
+    }
+    // Wrong keys and ambiguous requests use it up.
+    let guesses: [&[(&str, &str)]; 3] = [&[("x-api-key", "wrong")], &[("x-api-key", "a,b")], &[("x-api-key", "wrong")]];
+    for (count, guess) in guesses.iter().enumerate() {
+        let refused = get(&url, guess).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(number(&refused, "x-ratelimit-remaining"), 2 - count as u64);
+    }
+    let limited = get(&url, &[("x-api-key", "wrong")]).await;
+    assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(json(&limited)["error"], "Too many failed attempts");
+    assert_eq!(json(&limited)["retryAfter"], number(&limited, "retry-after"));
+    // The good key from the same address still works, up to its own limit.
+    for remaining in [2, 1, 0] {
+        let accepted = get(&url, &[("x-api-key", KEY)]).await;
+        assert_eq!(accepted.status(), StatusCode::OK);
+        assert_eq!(number(&accepted, "x-ratelimit-remaining"), remaining);
+        assert_eq!(json(&accepted)["rateLimit"]["remaining"], remaining);
+        assert_eq!(json(&accepted)["rateLimit"]["resetAt"], accepted.headers()["x-ratelimit-reset"].to_str().unwrap());
+    }
+    let limited = get(&url, &[("x-api-key", KEY), ("x-request-id", "my-own")]).await;
+    let wait = number(&limited, "retry-after");
+    assert!((3_598..=3_600).contains(&wait), "{wait}");
+    assert_eq!(
+        json(&limited),
+        json!({
+            "error": "Rate limit exceeded",
+            "message": format!("Too many requests. Limit: 3 requests per hour. Try again in {wait} seconds."),
+            "requestId": "my-own",
+            "retryAfter": wait
+        })
+    );
+}

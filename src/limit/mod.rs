@@ -41,6 +41,7 @@ use std::future::Future;
 pub use self::charge::{Charge, Charges};
 pub use self::decision::{Decision, Detail, LimitState, Verdict};
 pub use self::erased::{LimiterError, SharedRateLimiter};
+pub(crate) use self::headers::LimitReport;
 pub use self::headers::{LimitHeaders, ResetFormat};
 pub use self::limits::{LimitFacts, Limits, LimitsError, RouteQuotas};
 pub use self::memory::MemoryRateLimiter;
