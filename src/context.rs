@@ -260,7 +260,7 @@ impl Serialize for AuthContext {
         let rate_limit = self.rate_limit.map(|LimitState { limit, remaining, reset, .. }| RateLimit {
             limit,
             remaining,
-            reset_at: reset,
+            reset_at: reset.rounded_up_to_millis(),
         });
         let mut fields = serializer.serialize_struct("AuthContext", 11)?;
         fields.serialize_field("method", &self.method())?;
