@@ -62,16 +62,19 @@ impl<'a> Call<'a> {
     }
 
     /// Who is calling; never anonymous.
+    #[must_use]
     pub const fn caller(&self) -> &'a AuthContext {
         self.caller
     }
 
     /// What the call does.
+    #[must_use]
     pub const fn action(&self) -> Action {
         self.action
     }
 
     /// A parameter of the path, also of the path that the router is nested at, percent-decoded.
+    #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&'a str> {
         self.parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
@@ -130,6 +133,7 @@ pub enum Reach {
 
 impl Reach {
     /// Whether the keys of `owner` are within reach.
+    #[must_use]
     pub fn holds(&self, owner: &KeyOwner) -> bool {
         match self {
             Self::All => true,

@@ -25,7 +25,7 @@ pub(super) async fn required(parts: &Parts, body: Body) -> Result<Fields, Reject
 /// The fields of a body that may be left out.
 pub(super) async fn optional(parts: &Parts, body: Body) -> Result<Option<Fields>, Rejection> {
     let text = axum::body::to_bytes(body, MOST).await.map_err(|error| {
-        let too_large = error.source().is_some_and(|source| source.is::<LengthLimitError>());
+        let too_large = error.source().is_some_and(<dyn Error>::is::<LengthLimitError>);
         if too_large { refusal::too_large() } else { refusal::malformed("The body could not be read") }
     })?;
     if text.is_empty() {

@@ -2,8 +2,9 @@
 
 use std::error::Error;
 use std::future::pending;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, StatusCode, header};
@@ -13,6 +14,7 @@ use tower_api_key::management::{Action, Management, ROUTES};
 use tower_api_key::source::{
     IssuedKey, KeyChange, KeyFilter, KeyPage, KeyScheme, KeySource, KeyStore, KeyUpdate, MemoryKeys, NewKey,
 };
+use tracing::Level;
 
 use super::support::{Api, body, boxed, guarded, maker, path, request, send, user};
 
@@ -53,7 +55,7 @@ impl Faulty {
 impl KeySource for Faulty {
     type Error = Failure;
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "faulty"
     }
 
@@ -108,9 +110,11 @@ async fn a_store_that_cannot_answer_is_a_503_for_every_call() {
         for endpoint in ROUTES {
             let request =
                 request(&endpoint.method, &path(endpoint, key.id.as_str()), Some(&admin), body(endpoint.action));
+            let start = tokio::time::Instant::now();
             let answer = send(&app, request).await;
             assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "AUTH_UNAVAILABLE"));
             assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+            assert!(start.elapsed() <= Duration::from_secs(4), "every call to the store has a deadline");
             assert!(!answer.body.to_string().contains("fire"), "the cause is for the log alone");
         }
     }
@@ -157,4 +161,47 @@ async fn a_store_that_lists_too_much_shows_nothing_out_of_reach() {
     let app = boxed(axum::Router::new().nest("/v1/keys", management.router()).layer(axum::Extension(user("ann"))));
     let listed = send(&app, request(&Method::GET, "/v1/keys", None, None)).await;
     assert_eq!(listed.body, json!({"items": [], "nextCursor": null}));
+}
+
+/// What is logged, kept for a test to read.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_secret_and_no_digest_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(move || writer.clone());
+    let guard = tracing::subscriber::set_default(subscriber.finish());
+    let api = Api::new();
+    let admin = api.admin().await;
+    let made = send(&api.app, request(&Method::POST, "/v1/keys", Some(&admin), Some(json!({"name": "new"})))).await;
+    let id = made.body["id"].as_str().unwrap();
+    let failing = guarded(api.keys.clone(), &api.clock, Management::new(Faulty::new(&api, Fault::Fails)).router());
+    for app in [&api.app, &failing] {
+        for endpoint in ROUTES {
+            send(app, request(&endpoint.method, &path(endpoint, id), Some(&admin), body(endpoint.action))).await;
+        }
+    }
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("keys_secret_table is on fire"), "the cause of a failure is logged: {text}");
+    for secret in [admin.as_str(), made.body["key"].as_str().unwrap()] {
+        assert!(!text.contains(&secret[12..secret.len() - 4]), "{text}");
+    }
+    for record in api.all().await {
+        let digest = record.digest.to_stored().unwrap();
+        assert!(!text.contains(digest.split_once(':').unwrap().1), "{text}");
+    }
 }
