@@ -90,7 +90,13 @@ impl Reply {
     pub(crate) fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         if let Some(Unrendered(rejection)) = response.extensions_mut().remove() {
             self.gate.record_refusal(&rejection, &self);
-            return self.refuse(rejection);
+            let allow = response.headers_mut().remove(header::ALLOW);
+            let mut refusal = self.refuse(rejection);
+            // RFC 9110 §15.5.6: a 405 says which methods there are, which only the router knows.
+            if let Some(allow) = allow {
+                refusal.headers_mut().insert(header::ALLOW, allow);
+            }
+            return refusal;
         }
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let Some(protocol) = self.subprotocol.filter(|_| upgraded) {
