@@ -189,3 +189,140 @@ async fn chat_limits_the_key_and_guesses_apart_from_each_other() {
         })
     );
 }
+
+#[cfg(feature = "management")]
+mod managed {
+    use super::*;
+
+    const ADMIN: &str = "an-admin-key-of-at-least-32-characters";
+
+    #[tokio::test]
+    async fn generate_makes_keys_with_scopes_and_answers_in_envelopes() {
+        let program = Program::start("generate", &[("ADMIN_API_KEY", ADMIN), ("API_RATE_LIMIT", "50")]);
+        let url = |path: &str| format!("{}{path}", program.url);
+        let admin = format!("Bearer {ADMIN}");
+        let body = r#"{"name":"ci","scopes":["read"]}"#;
+        let made = send("POST", &url("/v1/keys"), &[("authorization", &admin)], body).await;
+        assert_eq!(made.status(), StatusCode::CREATED);
+        let key = json(&made)["key"].as_str().unwrap().to_owned();
+        assert!(key.starts_with("ak_live_") && key.len() == 48);
+        let key = format!("Bearer {key}");
+        let generated = send("POST", &url("/v1/generate"), &[("authorization", &key)], "{}").await;
+        assert_eq!(generated.status(), StatusCode::OK);
+        assert_eq!(generated.headers()["x-ratelimit-limit"], "50");
+
+        let forbidden = send("PUT", &url("/v1/resources/7"), &[("authorization", &key)], "{}").await;
+        let error = &json(&forbidden)["error"];
+        assert_eq!((forbidden.status(), &error["code"]), (StatusCode::FORBIDDEN, &json!("INSUFFICIENT_SCOPE")));
+        assert_eq!(
+            (&error["details"]["required"], &error["details"]["granted"]),
+            (&json!(["write"]), &json!(["read"]))
+        );
+        for path in ["/v1/keys", "/v1/keys/x", "/V1/keys", "/v1/webhooks", "/v1/%6beys"] {
+            assert_eq!(get(&url(path), &[("authorization", &key)]).await.status(), StatusCode::FORBIDDEN, "{path}");
+        }
+        // The administrator's scope includes the others.
+        let updated = send("PUT", &url("/v1/resources/7"), &[("authorization", &admin)], "{}").await;
+        assert_eq!(updated.status(), StatusCode::OK);
+
+        let missing = json(&get(&url("/api/whoami"), &[("x-request-id", "r1"), ("x-api-key", ADMIN)]).await);
+        assert_eq!(
+            missing,
+            json!({ "success": false, "error": {
+                "code": "MISSING_API_KEY",
+                "message": "API key is required",
+                "details": { "header": "Authorization", "request_id": "r1" }
+            }})
+        );
+        let id = json(&made)["id"].as_str().unwrap().to_owned();
+        let revoked = send("DELETE", &url(&format!("/v1/keys/{id}")), &[("authorization", &admin)], "").await;
+        assert_eq!((revoked.status(), &json(&revoked)["state"]), (StatusCode::OK, &json!("revoked")));
+        let refused = json(&get(&url("/api/whoami"), &[("authorization", &key)]).await);
+        assert_eq!(refused["error"]["code"], "REVOKED_API_KEY");
+        assert_eq!(refused["error"]["details"]["key_id"], id);
+    }
+
+    #[tokio::test]
+    async fn generate_takes_keys_of_its_own_environment_alone() {
+        let program = Program::start("generate", &[("ADMIN_API_KEY", ADMIN), ("API_ENVIRONMENT", "test")]);
+        let url = format!("{}/v1/keys", program.url);
+        let admin = format!("Bearer {ADMIN}");
+        let own = json(&send("POST", &url, &[("authorization", &admin)], r#"{"name":"a"}"#).await);
+        assert!(own["key"].as_str().unwrap().starts_with("ak_test_"), "{own}");
+        let body = r#"{"name":"b","environment":"live"}"#;
+        let other = json(&send("POST", &url, &[("authorization", &admin)], body).await);
+        for (made, status) in [(&own, StatusCode::OK), (&other, StatusCode::UNAUTHORIZED)] {
+            let key = format!("Bearer {}", made["key"].as_str().unwrap());
+            let whoami = get(&format!("{}/api/whoami", program.url), &[("authorization", &key)]).await;
+            assert_eq!(whoami.status(), status);
+        }
+    }
+
+    #[tokio::test]
+    async fn workspace_asks_its_sources_in_order_and_believes_its_proxies_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = tower_api_key::key::KeyHasher::sha256().digest("a-key-of-the-file-of-32-characters").to_stored();
+        let file = json!({ "version": 1, "keys": [{ "id": "key_file", "name": "filed", "digest": digest }] });
+        std::fs::write(folder.path().join("api-keys.json"), file.to_string()).unwrap();
+        let program = Program::start(
+            "workspace",
+            &[
+                ("WORKSPACES_DIR", folder.path().to_str().unwrap()),
+                ("ADMIN_API_KEY", ADMIN),
+                ("VALID_API_KEYS", "client-key-of-at-least-32-characters ,, an-admin-key-of-at-least-32-characters"),
+                ("ALLOWED_IPS", "127.0.0.1, 203.0.113.0/24, 2001:db8::/32"),
+                ("TRUSTED_PROXIES", "127.0.0.0/8"),
+            ],
+        );
+        let url = format!("{}/api/whoami", program.url);
+        for (key, method, source) in [
+            ("a-key-of-the-file-of-32-characters", "api_key", "json-file"),
+            (ADMIN, "admin_key", "environment"),
+            ("client-key-of-at-least-32-characters", "client_key", "environment"),
+        ] {
+            let whoami = json(&get(&url, &[("x-api-key", key)]).await);
+            assert_eq!((&whoami["method"], &whoami["source"]), (&json!(method), &json!(source)));
+        }
+        for (header, value, address) in [
+            ("x-forwarded-for", "203.0.113.9", Some("203.0.113.9")),
+            ("x-forwarded-for", "198.51.100.1, 203.0.113.9, 127.0.0.2", Some("203.0.113.9")),
+            ("x-forwarded-for", "[2001:db8::7]:443", Some("2001:db8::7")),
+            ("x-real-ip", "203.0.113.8", Some("203.0.113.8")),
+            ("forwarded", "for=198.51.100.1", Some("127.0.0.1")),
+            ("x-forwarded-for", "198.51.100.1", None),
+            ("x-forwarded-for", "unknown", None),
+        ] {
+            let answer = get(&url, &[("x-api-key", ADMIN), (header, value)]).await;
+            match address {
+                Some(address) => assert_eq!(json(&answer)["clientIp"], address, "{header}: {value}"),
+                None => {
+                    assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{header}: {value}");
+                    assert_eq!(json(&answer)["error"], "Access denied from this IP address");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_settings_end_the_program_with_2_and_are_all_named() {
+        for (example, settings, named) in [
+            (
+                "generate",
+                &[("API_ENVIRONMENT", "prod"), ("API_RATE_LIMIT", "0")][..],
+                &["API_ENVIRONMENT", "API_RATE_LIMIT"][..],
+            ),
+            (
+                "workspace",
+                &[("ALLOWED_IPS", "10.0.0.0/33"), ("TRUSTED_PROXIES", "proxy")],
+                &["ALLOWED_IPS", "TRUSTED_PROXIES"],
+            ),
+            ("workspace", &[("ALLOWED_IPS", ","), ("API_RATE_LIMIT", "many")], &["ALLOWED_IPS", "API_RATE_LIMIT"]),
+            ("chat", &[("NEXTELEVEN_API_KEY", KEY), ("API_RATE_LIMIT", "-1")], &["API_RATE_LIMIT"]),
+        ] {
+            let output = support::command(example, settings).output().unwrap();
+            let line = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1), "{line}");
+            assert!(named.iter().all(|name| line.contains(name)), "{line}");
+        }
+    }
+}
