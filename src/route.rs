@@ -108,58 +108,130 @@ pub(crate) struct Ruling {
 pub(crate) struct RouteTable {
     entries: Vec<Entry>,
     default: Route,
-    exact: matchit::Router<Vec<usize>>,
-    respelt: matchit::Router<Vec<usize>>,
+    /// Entries that belong together: those of one pattern, for one method.
+    groups: Vec<Vec<usize>>,
+    exact: Matcher,
+    respelt: Matcher,
+    /// Whether a pattern is written otherwise than [`respell`] would leave it, so that a usual path may match another.
+    unusual: bool,
 }
 
 impl RouteTable {
     pub(crate) fn new(entries: Vec<Entry>, default: Route) -> Result<Self, ConfigError> {
-        let mut errors = Vec::new();
-        let (mut exact, mut respelt) = (PatternSet::default(), PatternSet::default());
-        for (index, entry) in entries.iter().enumerate() {
-            errors.extend(entry.mistake());
-            exact.add(entry.pattern.clone(), index);
-            if entry.openness == Openness::Guarded {
-                respelt.add(respell_pattern(&entry.pattern), index);
-            }
-        }
+        let mut errors: Vec<_> = entries.iter().filter_map(Entry::mistake).collect();
         errors.extend(unsatisfiable("default_route", &default));
         ConfigError::all(errors)?;
-        let (exact, respelt) = (exact.router(&entries, true)?, respelt.router(&entries, false)?);
-        Ok(Self { entries, default, exact, respelt })
+        ConfigError::all(overlaps(&entries))?;
+        let mut groups = Vec::new();
+        let as_written: Vec<_> = entries.iter().map(|entry| entry.pattern.clone()).collect();
+        let exact = Matcher::new(&entries, &as_written, &mut groups)?;
+        let respelt: Vec<_> = entries.iter().map(|entry| respell_pattern(&entry.pattern)).collect();
+        let respelt = Matcher::new(&entries, &respelt, &mut groups)?;
+        let unusual = !as_written.iter().all(|pattern| is_usual(pattern));
+        Ok(Self { entries, default, groups, exact, respelt, unusual })
     }
 
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
     /// `rewritten_to`, gets no permission, and the restrictions of both paths.
     pub(crate) fn rule(&self, method: &Method, path: &str, rewritten_to: Option<&str>) -> Ruling {
         if let Some(current) = rewritten_to {
-            let restricted = |path: &str| self.find(&self.respelt, method, &respell(path));
+            let restricted = |path: &str| self.respelt.find(method, &respell(path));
             return Ruling { openness: Openness::Guarded, exact: restricted(path), respelt: restricted(current) };
         }
-        let exact = self.find(&self.exact, method, path);
-        let respelt = if is_usual(path) { None } else { self.find(&self.respelt, method, &respell(path)) };
-        let openness = match exact.map(|index| &self.entries[index]) {
+        let exact = self.exact.find(method, path);
+        let respelt = match is_usual(path) {
+            true if self.unusual => self.respelt.find(method, path),
+            true => None,
+            false => self.respelt.find(method, &respell(path)),
+        };
+        let restricted = self.entries(respelt).any(|entry| entry.openness == Openness::Guarded);
+        let openness = match self.entries(exact).next() {
             None => Openness::Guarded,
             Some(entry) if !is_dynamic(&entry.pattern) => entry.openness,
-            Some(entry) if is_plain(path) && respelt.is_none() => entry.openness,
+            Some(entry) if is_plain(path) && !restricted => entry.openness,
             Some(_) => Openness::Guarded,
         };
         Ruling { openness, exact, respelt }
     }
 
-    /// The demands that `ruling` stands for.
+    /// The demands that `ruling` stands for. Those of permissions that it does not give are none.
     pub(crate) fn routes(&self, ruling: Ruling) -> impl Iterator<Item = &Route> {
-        let named = [ruling.exact, ruling.respelt].into_iter().flatten().map(|index| &self.entries[index].route);
-        let unnamed = ruling.exact.is_none() && ruling.respelt.is_none();
-        named.chain(unnamed.then_some(&self.default))
+        let named = move || {
+            let entries = self.entries(ruling.exact).chain(self.entries(ruling.respelt));
+            entries.filter(|entry| entry.openness == Openness::Guarded)
+        };
+        let unnamed = ruling.openness == Openness::Guarded && named().next().is_none();
+        named().map(|entry| &entry.route).chain(unnamed.then_some(&self.default))
     }
 
-    fn find(&self, router: &matchit::Router<Vec<usize>>, method: &Method, path: &str) -> Option<usize> {
-        let candidates = router.at(path).ok()?.value;
-        let of =
-            |method: &Method| candidates.iter().copied().find(|index| self.entries[*index].methods.contains(method));
-        of(method).or_else(|| if method == Method::HEAD { of(&Method::GET) } else { None })
+    fn entries(&self, group: Option<usize>) -> impl Iterator<Item = &Entry> {
+        group.into_iter().flat_map(|group| &self.groups[group]).map(|index| &self.entries[*index])
     }
+}
+
+/// Finds the closest pattern among those that are for a method. There is a router for each method that is named and one
+/// for the others: in a single one, an entry for `GET` would hide a wider pattern that restricts `DELETE`.
+#[derive(Debug, Default)]
+struct Matcher {
+    named: Vec<(Method, matchit::Router<usize>)>,
+    others: matchit::Router<usize>,
+}
+
+impl Matcher {
+    fn new(entries: &[Entry], patterns: &[String], groups: &mut Vec<Vec<usize>>) -> Result<Self, ConfigError> {
+        let mut methods = vec![Method::GET, Method::HEAD];
+        for method in entries.iter().filter_map(|entry| entry.methods.0.as_ref()).flatten() {
+            if !methods.contains(method) {
+                methods.push(method.clone());
+            }
+        }
+        let mut errors = Vec::new();
+        let mut router = |method: Option<&Method>| {
+            let mut router = matchit::Router::new();
+            for (pattern, indices) in by_pattern(entries, patterns, method) {
+                let Entry { setting, pattern: written, .. } = &entries[indices[0]];
+                if let Err(error) = router.insert(pattern, groups.len()) {
+                    let error = ConfigError::new(*setting, format_args!("{written:?}: {error}"));
+                    if !errors.contains(&error) {
+                        errors.push(error);
+                    }
+                }
+                groups.push(indices);
+            }
+            router
+        };
+        let others = router(None);
+        let named = methods.into_iter().map(|method| (method.clone(), router(Some(&method)))).collect();
+        ConfigError::all(errors)?;
+        Ok(Self { named, others })
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Option<usize> {
+        let named = self.named.iter().find(|(named, _)| named == method);
+        named.map_or(&self.others, |(_, router)| router).at(path).ok().map(|found| *found.value)
+    }
+}
+
+/// The entries that are for `method`, or for every method, by their pattern. One for `HEAD` goes before one for `GET`.
+fn by_pattern(entries: &[Entry], patterns: &[String], method: Option<&Method>) -> Vec<(String, Vec<usize>)> {
+    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+    for (index, pattern) in patterns.iter().enumerate() {
+        if entries[index].methods.is_for(method) {
+            match groups.iter_mut().find(|(other, _)| other == pattern) {
+                Some((_, indices)) => indices.push(index),
+                None => groups.push((pattern.clone(), vec![index])),
+            }
+        }
+    }
+    if method == Some(&Method::HEAD) {
+        for (_, indices) in &mut groups {
+            let own = |index: &usize| entries[*index].methods.contains(&Method::HEAD);
+            if indices.iter().any(own) {
+                indices.retain(own);
+            }
+        }
+    }
+    groups
 }
 
 impl Entry {
@@ -183,51 +255,28 @@ fn unsatisfiable(setting: &str, route: &Route) -> Option<ConfigError> {
     empty.then(|| ConfigError::new(setting, "an empty list of scopes can never be met"))
 }
 
-/// Entries by their pattern, since one pattern may have several, for different methods.
-#[derive(Default)]
-struct PatternSet(Vec<(String, Vec<usize>)>);
-
-impl PatternSet {
-    fn add(&mut self, pattern: String, index: usize) {
-        match self.0.iter_mut().find(|(other, _)| *other == pattern) {
-            Some((_, indices)) => indices.push(index),
-            None => self.0.push((pattern, vec![index])),
-        }
-    }
-
-    /// `strict`: a pattern that conflicts with another is a mistake. Of respelt ones two can be the same but for the
-    /// names of their parameters, and then belong together.
-    fn router(self, entries: &[Entry], strict: bool) -> Result<matchit::Router<Vec<usize>>, ConfigError> {
-        let mut router = matchit::Router::new();
-        let mut errors = Vec::new();
-        for (pattern, indices) in self.0 {
-            let setting = entries[indices[0]].setting;
-            errors.extend(overlapping(entries, &indices));
-            if let Err(error) = router.insert(&pattern, indices) {
-                if strict {
-                    errors.push(ConfigError::new(setting, format_args!("{pattern:?}: {error}")));
-                }
-            }
-        }
-        ConfigError::all(errors)?;
-        Ok(router)
-    }
-}
-
 /// Two entries for one method of one pattern: whichever came first would silently win.
-fn overlapping(entries: &[Entry], indices: &[usize]) -> Option<ConfigError> {
-    let twice = indices.iter().enumerate().any(|(position, index)| {
-        let one = &entries[*index];
-        indices[..position].iter().any(|other| {
-            let other = &entries[*other];
-            one.pattern == other.pattern && one.methods.overlap(&other.methods)
-        })
+fn overlaps(entries: &[Entry]) -> Vec<ConfigError> {
+    let overlapping = entries.iter().enumerate().filter(|(index, one)| {
+        let mut earlier = entries[..*index].iter();
+        earlier.any(|other| one.pattern == other.pattern && one.methods.overlap(&other.methods))
     });
-    let entry = &entries[indices[0]];
-    twice.then(|| ConfigError::new(entry.setting, format_args!("{:?} has two entries for one method", entry.pattern)))
+    let error = |(_, entry): (usize, &Entry)| {
+        ConfigError::new(entry.setting, format_args!("{:?} has two entries for one method", entry.pattern))
+    };
+    overlapping.map(error).collect()
 }
 
 impl Methods {
+    /// Whether an entry is for `method`, with `HEAD` going with `GET`; `None` is one that no entry names.
+    fn is_for(&self, method: Option<&Method>) -> bool {
+        match (method, &self.0) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(method), _) => self.contains(method) || (method == Method::HEAD && self.contains(&Method::GET)),
+        }
+    }
+
     fn overlap(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Some(one), Some(other)) => one.iter().any(|method| other.contains(method)),
@@ -240,16 +289,19 @@ fn is_dynamic(pattern: &str) -> bool {
     pattern.contains('{')
 }
 
-/// Whether no service could read the path in two ways.
+/// Whether no service could read the path in two ways: also decoded, it has no empty segment or one of dots and spaces
+/// alone, no backslash, semicolon, percent sign or control character, and not more slashes.
 fn is_plain(path: &str) -> bool {
-    let encoded = |segment: &str| {
-        let lower = segment.to_ascii_lowercase();
-        ["%2f", "%5c", "%2e", "%25", "%00"].iter().any(|code| lower.contains(code))
-    };
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
     let plain = |segment: &str| {
-        !segment.is_empty() && segment != "." && segment != ".." && !segment.contains(['\\', ';']) && !encoded(segment)
+        !segment.trim_matches(['.', ' ']).is_empty()
+            && !segment.contains(|character: char| matches!(character, '\\' | ';' | '%') || character.is_control())
     };
-    path == "/" || path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(plain))
+    let slashes = |text: &str| text.bytes().filter(|byte| *byte == b'/').count();
+    // An encoded dot is one that somebody did not want to be seen.
+    let hidden = path.len() != decoded.len() && path.to_ascii_lowercase().contains("%2e");
+    let segments = decoded.strip_prefix('/').is_some_and(|segments| segments.split('/').all(plain));
+    path == "/" || (segments && !hidden && slashes(path) == slashes(&decoded))
 }
 
 /// Whether [`respell`] would leave the path as it is.
@@ -287,11 +339,38 @@ fn respell(path: &str) -> String {
     format!("/{}", segments.join("/")).to_lowercase()
 }
 
-/// The same for a pattern, whose parameters keep their braces.
+/// The same for a pattern. Its parameters are numbered, so that patterns which differ in their names alone are the same.
 fn respell_pattern(pattern: &str) -> String {
-    let segments = pattern.split('/').filter(|segment| !segment.is_empty());
-    let respelt = segments.map(|segment| if is_dynamic(segment) { segment.to_owned() } else { segment.to_lowercase() });
-    format!("/{}", respelt.collect::<Vec<_>>().join("/"))
+    let mut parameters = 0;
+    let segments = pattern.split('/').map(|segment| match is_dynamic(segment) {
+        true => respell_dynamic(segment, &mut parameters),
+        false => respell(segment)[1..].replace('{', "{{").replace('}', "}}"),
+    });
+    let segments: Vec<_> = segments.filter(|segment| !segment.is_empty()).collect();
+    format!("/{}", segments.join("/"))
+}
+
+/// A segment with parameters, and maybe with text around them, where `{{` and `}}` stand for braces.
+fn respell_dynamic(segment: &str, parameters: &mut usize) -> String {
+    let mut respelt = String::new();
+    let mut rest = segment;
+    while let Some(character) = rest.chars().next() {
+        let end = rest.find('}').unwrap_or(rest.len() - 1);
+        let length = if rest.starts_with("{{") || rest.starts_with("}}") {
+            respelt.push_str(&rest[..2]);
+            2
+        } else if character == '{' {
+            let star = if rest.starts_with("{*") { "*" } else { "" };
+            respelt.push_str(&format!("{{{star}p{parameters}}}"));
+            *parameters += 1;
+            end + 1
+        } else {
+            respelt.extend(character.to_lowercase());
+            character.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    respelt
 }
 
 #[cfg(test)]
