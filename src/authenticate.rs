@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::audit::{AuditSink, AuthEvent};
 use crate::clock::{Clock, Timestamp};
@@ -79,7 +79,7 @@ impl Gate {
         let client = self.proxies.client(transport::peer(&parts.extensions), &parts.headers);
         let at = self.clock.now();
         reply.identify(at, client);
-        let origin = parts.headers.get(header::ORIGIN).cloned();
+        let origin = only_origin(&parts.headers).cloned();
         let attempt = Attempt { at, client, request_id: reply.request_id().cloned(), origin, ruling };
         match self.decide(parts, attempt) {
             Decision::Now(verdict) => self.conclude(verdict, parts, reply),
@@ -292,6 +292,12 @@ impl Gate {
         );
         RejectionReason::Unavailable { retry_after: self.unavailable_for }.into()
     }
+}
+
+/// The origin, if there is one and no other: a service may read the second of two.
+fn only_origin(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut origins = headers.get_all(header::ORIGIN).into_iter();
+    origins.next().filter(|_| origins.next().is_none())
 }
 
 impl fmt::Debug for Gate {
