@@ -192,21 +192,28 @@ impl Gate {
     }
 
     async fn find_later(self: Arc<Self>, digests: Vec<KeyDigest>, attempt: Attempt) -> Result<AuthContext, Rejection> {
-        for digest in digests {
-            let found = match self.source.find_now(&digest) {
-                Lookup::Found(found) => Some(found),
-                Lookup::Absent => None,
-                Lookup::Ask => self.ask(&digest).await.map_err(|error| self.unavailable(&error))?,
-            };
-            if let Some(found) = found {
-                return self.judge_found(found, &digest, attempt);
-            }
+        let found = self.within_deadline(self.ask(&digests)).await;
+        match found.map_err(|error| self.unavailable(&error))? {
+            Some((digest, found)) => self.judge_found(found, digest, attempt),
+            None => Err(RejectionReason::InvalidKey.into()),
         }
-        Err(RejectionReason::InvalidKey.into())
     }
 
-    async fn ask(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, StoreError> {
-        let answer = self.source.find(digest);
+    async fn ask<'a>(&self, digests: &'a [KeyDigest]) -> Result<Option<(&'a KeyDigest, KeyRef)>, StoreError> {
+        for digest in digests {
+            let found = match self.source.find_now(digest) {
+                Lookup::Found(found) => Some(found),
+                Lookup::Absent => None,
+                Lookup::Ask => self.source.find(digest).await?,
+            };
+            if let Some(found) = found {
+                return Ok(Some((digest, found)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn within_deadline<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         // Only Tokio's timer is known here; on another runtime the source has to keep its own deadline.
         if tokio::runtime::Handle::try_current().is_err() {
             return answer.await;
