@@ -166,7 +166,7 @@ impl Gate {
         }
     }
 
-    fn put_away_credentials(&self, parts: &mut Parts) {
+    pub(crate) fn put_away_credentials(&self, parts: &mut Parts) {
         if self.keep_credentials {
             self.credentials.mark_sensitive(&mut parts.headers);
         } else {

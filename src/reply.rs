@@ -31,7 +31,7 @@ pub(crate) struct Reply {
 impl Reply {
     pub(crate) fn new(gate: Arc<Gate>, parts: &Parts) -> Self {
         Self {
-            audience: gate.renderer.audience(parts),
+            audience: gate.renderer.audience(parts, |copy| gate.put_away_credentials(copy)),
             request_id: gate.request_ids.then(|| RequestId::of(&parts.headers)),
             method: parts.method.clone(),
             uri: transport::original_uri(parts).clone(),
