@@ -271,7 +271,7 @@ impl Gate {
         }
         let unmet =
             |required: &&_| !crate::key::ScopeRequirement::is_met_by(required, &key.scopes, &self.rules.hierarchy);
-        match self.routes.routes(attempt.ruling).filter_map(|route| route.required_scopes()).find(unmet) {
+        match self.routes.routes(&attempt.ruling).filter_map(|route| route.required_scopes()).find(unmet) {
             None => Ok(()),
             Some(required) => {
                 Err(RejectionReason::InsufficientScope { required: required.clone(), granted: key.scopes.clone() })

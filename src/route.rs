@@ -7,13 +7,14 @@
 //!    pattern with `{name}` or `{*rest}` in it gives none to a path with empty segments, dot segments, or an encoded
 //!    slash, backslash or dot.
 //! 2. **A restriction holds for every spelling.** Scopes and costs of a pattern also hold for paths that a lenient
-//!    service could take for it: in another case, percent-encoded, with doubled or trailing slashes, dot segments,
-//!    backslashes, or path parameters (`;a=b`).
+//!    service could take for it: in another case, percent-encoded, with doubled or trailing slashes, backslashes, or path
+//!    parameters (`;a=b`). A path with dot segments can be read as any other, so all restrictions for its method hold.
 
 use std::borrow::Cow;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 
 use crate::error::ConfigError;
 use crate::key::ScopeRequirement;
@@ -97,11 +98,14 @@ pub(crate) struct Entry {
 }
 
 /// What the table says of a request. Indices rather than references, so that it can be kept while waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ruling {
     pub(crate) openness: Openness,
-    exact: Option<usize>,
-    respelt: Option<usize>,
+    /// The groups of entries that the path belongs to, as it was written and as it may be read.
+    groups: SmallVec<[usize; 4]>,
+    /// The path has dot segments: every restriction for the method holds.
+    dotted: bool,
+    method: Option<Method>,
 }
 
 #[derive(Debug, Default)]
@@ -111,8 +115,10 @@ pub(crate) struct RouteTable {
     /// Entries that belong together: those of one pattern, for one method.
     groups: Vec<Vec<usize>>,
     exact: Matcher,
+    /// All patterns as a lenient service may read them, and those that restrict.
     respelt: Matcher,
-    /// Whether a pattern is written otherwise than [`respell`] would leave it, so that a usual path may match another.
+    restricting: Matcher,
+    /// Whether a pattern is written otherwise than a lenient service reads it, so that a usual path may match another.
     unusual: bool,
 }
 
@@ -120,48 +126,75 @@ impl RouteTable {
     pub(crate) fn new(entries: Vec<Entry>, default: Route) -> Result<Self, ConfigError> {
         let mut errors: Vec<_> = entries.iter().filter_map(Entry::mistake).collect();
         errors.extend(unsatisfiable("default_route", &default));
+        errors.extend(overlaps(&entries));
         ConfigError::all(errors)?;
-        ConfigError::all(overlaps(&entries))?;
         let mut groups = Vec::new();
-        let as_written: Vec<_> = entries.iter().map(|entry| entry.pattern.clone()).collect();
-        let exact = Matcher::new(&entries, &as_written, &mut groups)?;
-        let respelt: Vec<_> = entries.iter().map(|entry| respell_pattern(&entry.pattern)).collect();
-        let respelt = Matcher::new(&entries, &respelt, &mut groups)?;
-        let unusual = !as_written.iter().all(|pattern| is_usual(pattern));
-        Ok(Self { entries, default, groups, exact, respelt, unusual })
+        let exact = Matcher::new(&entries, &mut groups, |entry| Some(entry.pattern.clone()))?;
+        let respelt = Matcher::new(&entries, &mut groups, |entry| Some(respell_pattern(&entry.pattern)))?;
+        let restricting = Matcher::new(&entries, &mut groups, |entry| {
+            (entry.openness == Openness::Guarded).then(|| respell_pattern(&entry.pattern))
+        })?;
+        let unusual = !entries.iter().all(|entry| is_usual(&entry.pattern));
+        Ok(Self { entries, default, groups, exact, respelt, restricting, unusual })
     }
 
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
     /// `rewritten_to`, gets no permission, and the restrictions of both paths.
     pub(crate) fn rule(&self, method: &Method, path: &str, rewritten_to: Option<&str>) -> Ruling {
-        if let Some(current) = rewritten_to {
-            let restricted = |path: &str| self.respelt.find(method, &respell(path));
-            return Ruling { openness: Openness::Guarded, exact: restricted(path), respelt: restricted(current) };
-        }
         let exact = self.exact.find(method, path);
-        let respelt = match is_usual(path) {
-            true if self.unusual => self.respelt.find(method, path),
-            true => None,
-            false => self.respelt.find(method, &respell(path)),
-        };
-        let restricted = self.entries(respelt).any(|entry| entry.openness == Openness::Guarded);
-        let openness = match self.entries(exact).next() {
-            None => Openness::Guarded,
-            Some(entry) if !is_dynamic(&entry.pattern) => entry.openness,
-            Some(entry) if is_plain(path) && !restricted => entry.openness,
-            Some(_) => Openness::Guarded,
-        };
-        Ruling { openness, exact, respelt }
+        let mut ruling =
+            Ruling { openness: Openness::Guarded, groups: exact.into_iter().collect(), dotted: false, method: None };
+        let is_usual = !self.unusual && is_usual(path);
+        if rewritten_to.is_none() {
+            ruling.openness = self.openness(method, path, exact, is_usual);
+        }
+        if ruling.openness == Openness::Guarded && !is_usual {
+            self.restrict(&mut ruling, method, path);
+        }
+        if let Some(current) = rewritten_to {
+            self.restrict(&mut ruling, method, path);
+            self.restrict(&mut ruling, method, current);
+        }
+        ruling
     }
 
-    /// The demands that `ruling` stands for. Those of permissions that it does not give are none.
-    pub(crate) fn routes(&self, ruling: Ruling) -> impl Iterator<Item = &Route> {
-        let named = move || {
-            let entries = self.entries(ruling.exact).chain(self.entries(ruling.respelt));
-            entries.filter(|entry| entry.openness == Openness::Guarded)
-        };
-        let unnamed = ruling.openness == Openness::Guarded && named().next().is_none();
-        named().map(|entry| &entry.route).chain(unnamed.then_some(&self.default))
+    fn openness(&self, method: &Method, path: &str, exact: Option<usize>, is_usual: bool) -> Openness {
+        let Some(entry) = self.entries(exact).next() else { return Openness::Guarded };
+        if !is_dynamic(&entry.pattern) || is_usual {
+            return entry.openness;
+        }
+        let closest = |reading: &String| self.entries(self.respelt.find(method, reading));
+        let mut closest =
+            Readings::of(path).texts.into_iter().flat_map(|reading| closest(&reading).collect::<Vec<_>>());
+        let restricted = closest.any(|entry| entry.openness == Openness::Guarded);
+        if restricted || !is_plain(path) { Openness::Guarded } else { entry.openness }
+    }
+
+    /// Adds what any reading of `path` is restricted by.
+    fn restrict(&self, ruling: &mut Ruling, method: &Method, path: &str) {
+        let readings = Readings::of(path);
+        if readings.dotted {
+            ruling.dotted = true;
+            ruling.method = Some(method.clone());
+        }
+        for reading in &readings.texts {
+            if let Some(group) = self.restricting.find(method, reading)
+                && !ruling.groups.contains(&group)
+            {
+                ruling.groups.push(group);
+            }
+        }
+    }
+
+    /// The demands that `ruling` stands for. A permission that it does not give demands nothing.
+    pub(crate) fn routes(&self, ruling: &Ruling) -> impl Iterator<Item = &Route> {
+        let all = self.entries.iter().filter(|entry| ruling.dotted && entry.methods.is_for(ruling.method.as_ref()));
+        let named = ruling.groups.iter().flat_map(|group| self.entries(Some(*group))).chain(all);
+        let named: SmallVec<[&Route; 4]> =
+            named.filter(|entry| entry.openness == Openness::Guarded).map(|entry| &entry.route).collect();
+        let unnamed = ruling.dotted || named.is_empty();
+        let default = (ruling.openness == Openness::Guarded && unnamed).then_some(&self.default);
+        named.into_iter().chain(default)
     }
 
     fn entries(&self, group: Option<usize>) -> impl Iterator<Item = &Entry> {
@@ -178,7 +211,13 @@ struct Matcher {
 }
 
 impl Matcher {
-    fn new(entries: &[Entry], patterns: &[String], groups: &mut Vec<Vec<usize>>) -> Result<Self, ConfigError> {
+    /// `pattern` is how an entry is written here; `None` leaves it out.
+    fn new(
+        entries: &[Entry],
+        groups: &mut Vec<Vec<usize>>,
+        pattern: impl Fn(&Entry) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let patterns: Vec<_> = entries.iter().map(pattern).collect();
         let mut methods = vec![Method::GET, Method::HEAD];
         for method in entries.iter().filter_map(|entry| entry.methods.0.as_ref()).flatten() {
             if !methods.contains(method) {
@@ -188,7 +227,7 @@ impl Matcher {
         let mut errors = Vec::new();
         let mut router = |method: Option<&Method>| {
             let mut router = matchit::Router::new();
-            for (pattern, indices) in by_pattern(entries, patterns, method) {
+            for (pattern, indices) in by_pattern(entries, &patterns, method) {
                 let Entry { setting, pattern: written, .. } = &entries[indices[0]];
                 if let Err(error) = router.insert(pattern, groups.len()) {
                     let error = ConfigError::new(*setting, format_args!("{written:?}: {error}"));
@@ -213,10 +252,12 @@ impl Matcher {
 }
 
 /// The entries that are for `method`, or for every method, by their pattern. One for `HEAD` goes before one for `GET`.
-fn by_pattern(entries: &[Entry], patterns: &[String], method: Option<&Method>) -> Vec<(String, Vec<usize>)> {
+fn by_pattern(entries: &[Entry], patterns: &[Option<String>], method: Option<&Method>) -> Vec<(String, Vec<usize>)> {
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
     for (index, pattern) in patterns.iter().enumerate() {
-        if entries[index].methods.is_for(method) {
+        if let Some(pattern) = pattern
+            && entries[index].methods.is_for(method)
+        {
             match groups.iter_mut().find(|(other, _)| other == pattern) {
                 Some((_, indices)) => indices.push(index),
                 None => groups.push((pattern.clone(), vec![index])),
@@ -304,7 +345,7 @@ fn is_plain(path: &str) -> bool {
     path == "/" || (segments && !hidden && slashes(path) == slashes(&decoded))
 }
 
-/// Whether [`respell`] would leave the path as it is.
+/// Whether a lenient service reads the path as it is written.
 fn is_usual(path: &str) -> bool {
     let mut previous = 0;
     for byte in path.bytes() {
@@ -316,27 +357,56 @@ fn is_usual(path: &str) -> bool {
     path == "/" || previous != b'/'
 }
 
-/// The path as a lenient service may read it: decoded, in lower case, with dots resolved and slashes merged.
-fn respell(path: &str) -> String {
-    let mut decoded = Cow::Borrowed(path);
-    // Encoded twice or thrice happens behind chains of proxies. More is left alone: nothing decodes it.
-    for _ in 0..3 {
-        match percent_decode_str(&decoded).decode_utf8_lossy() {
-            Cow::Borrowed(_) => break,
-            Cow::Owned(text) => decoded = Cow::Owned(text),
-        }
-    }
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split(['/', '\\']) {
-        match segment.split(';').next().unwrap_or_default() {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
+/// The ways in which a lenient service may read a path, each in lower case and without empty segments.
+struct Readings {
+    texts: SmallVec<[String; 2]>,
+    /// In one of them there is a segment `.` or `..`. What that means depends on what is decoded and merged before: no
+    /// client writes such a path without intent.
+    dotted: bool,
+}
+
+impl Readings {
+    fn of(path: &str) -> Self {
+        let mut readings = Self { texts: SmallVec::new(), dotted: false };
+        let mut decoded = Cow::Borrowed(path);
+        // Encoded twice or thrice happens behind chains of proxies. More is left alone: nothing decodes it.
+        for _ in 0..=3 {
+            readings.split(&decoded);
+            let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
+            if next == *decoded {
+                break;
             }
-            segment => segments.push(segment),
+            decoded = Cow::Owned(next);
+        }
+        readings
+    }
+
+    /// Backslashes may be slashes, and what follows a semicolon may be no part of the segment.
+    fn split(&mut self, text: &str) {
+        let (backslash, semicolon) = (text.contains('\\'), text.contains(';'));
+        for backslashes in [false, true].into_iter().take(1 + usize::from(backslash)) {
+            for parameters in [false, true].into_iter().take(1 + usize::from(semicolon)) {
+                let segments = text.split(|character| character == '/' || (backslashes && character == '\\'));
+                let segments: SmallVec<[&str; 16]> = segments
+                    .map(|segment| if parameters { segment.split(';').next().unwrap_or_default() } else { segment })
+                    .collect();
+                self.dotted |= segments.iter().any(|segment| matches!(*segment, "." | ".."));
+                let reading = join_lower(segments.into_iter());
+                if !self.texts.contains(&reading) {
+                    self.texts.push(reading);
+                }
+            }
         }
     }
-    format!("/{}", segments.join("/")).to_lowercase()
+}
+
+fn join_lower<'a>(segments: impl Iterator<Item = &'a str>) -> String {
+    let mut joined = String::new();
+    for segment in segments.filter(|segment| !segment.is_empty()) {
+        joined.push('/');
+        joined.push_str(segment);
+    }
+    if joined.is_empty() { "/".to_owned() } else { joined.to_lowercase() }
 }
 
 /// The same for a pattern. Its parameters are numbered, so that patterns which differ in their names alone are the same.
@@ -344,7 +414,10 @@ fn respell_pattern(pattern: &str) -> String {
     let mut parameters = 0;
     let segments = pattern.split('/').map(|segment| match is_dynamic(segment) {
         true => respell_dynamic(segment, &mut parameters),
-        false => respell(segment)[1..].replace('{', "{{").replace('}', "}}"),
+        false => {
+            let decoded = percent_decode_str(segment).decode_utf8_lossy().to_lowercase();
+            decoded.replace('{', "{{").replace('}', "}}")
+        }
     });
     let segments: Vec<_> = segments.filter(|segment| !segment.is_empty()).collect();
     format!("/{}", segments.join("/"))
@@ -408,7 +481,7 @@ mod tests {
     fn needs_admin(method: Method, path: &str) -> bool {
         let table = table();
         let ruling = table.rule(&method, path, None);
-        table.routes(ruling).any(|route| route.required_scopes().is_some())
+        table.routes(&ruling).any(|route| route.required_scopes().is_some())
     }
 
     #[test]
@@ -486,7 +559,8 @@ mod tests {
             "/../v1/keys",
         ] {
             assert!(needs_admin(Method::POST, path), "{path}");
-            assert!(!needs_admin(Method::GET, path), "{path}");
+            let dotted = path.contains("./") || path.contains("%2e");
+            assert_eq!(needs_admin(Method::GET, path), dotted, "{path}");
         }
         for path in ["/v1/keys/1", "/v1/KEYS/1", "/v1/keys/%31/", "/v1/keys//1"] {
             assert!(needs_admin(Method::DELETE, path), "{path}");
@@ -506,7 +580,7 @@ mod tests {
         let table = table();
         assert_eq!(table.rule(&Method::GET, "/api/status", Some("/other")).openness, Openness::Guarded);
         let ruling = table.rule(&Method::POST, "/x/%2e%2e/v1/keys", Some("/other"));
-        assert!(table.routes(ruling).any(|route| route.required_scopes().is_some()));
+        assert!(table.routes(&ruling).any(|route| route.required_scopes().is_some()));
     }
 
     #[test]
