@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use tokio::time::error::Elapsed;
 
 use crate::audit::{AuditSink, AuthEvent};
@@ -87,7 +87,7 @@ impl Gate {
         let client = self.proxies.client(transport::peer(&parts.extensions), &parts.headers);
         let at = self.clock.now();
         reply.attempt(at, client, parts);
-        let origin = parts.headers.get(header::ORIGIN).cloned();
+        let origin = only_origin(&parts.headers).cloned();
         let attempt = Attempt { at, client, request_id: reply.request_id().cloned(), origin, ruling };
         match self.decide(parts, attempt) {
             Step::Done(verdict) => self.conclude(verdict, parts, reply),
@@ -156,7 +156,7 @@ impl Gate {
         }
     }
 
-    fn put_away_credentials(&self, parts: &mut Parts) {
+    pub(crate) fn put_away_credentials(&self, parts: &mut Parts) {
         if self.keep_credentials {
             self.credentials.mark_sensitive(&mut parts.headers);
         } else {
@@ -186,25 +186,27 @@ impl Gate {
         if let Some(verdict) = self.out_of_attempts(&attempt).await {
             return verdict;
         }
-        for digest in digests {
-            let found = match self.source.find_now(&digest) {
-                Lookup::Found(found) => Some(found),
-                Lookup::Absent => None,
-                Lookup::Ask => match self.ask(&digest).await {
-                    Ok(found) => found,
-                    Err(error) => return self.refuse(self.unavailable(&error), attempt).resolve().await,
-                },
-            };
-            if let Some(found) = found {
-                return self.found(found, &digest, attempt).resolve().await;
-            }
+        let answer = self.timed(self.ask(&digests)).await;
+        let found = answer.unwrap_or_else(|elapsed| Err(StoreError::new(self.source.name(), "find a key", elapsed)));
+        match found {
+            Ok(Some((digest, found))) => self.found(found, digest, attempt).resolve().await,
+            Ok(None) => self.fail(RejectionReason::InvalidKey, attempt).resolve().await,
+            Err(error) => self.refuse(self.unavailable(&error), attempt).resolve().await,
         }
-        self.fail(RejectionReason::InvalidKey, attempt).resolve().await
     }
 
-    async fn ask(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, StoreError> {
-        let answer = self.timed(self.source.find(digest)).await;
-        answer.unwrap_or_else(|elapsed| Err(StoreError::new(self.source.name(), "find a key", elapsed)))
+    async fn ask<'a>(&self, digests: &'a [KeyDigest]) -> Result<Option<(&'a KeyDigest, KeyRef)>, StoreError> {
+        for digest in digests {
+            let found = match self.source.find_now(digest) {
+                Lookup::Found(found) => Some(found),
+                Lookup::Absent => None,
+                Lookup::Ask => self.source.find(digest).await?,
+            };
+            if let Some(found) = found {
+                return Ok(Some((digest, found)));
+            }
+        }
+        Ok(None)
     }
 
     /// Waits for a backend, but not for ever. Only Tokio's timer is known here; on another runtime a backend has to keep
@@ -260,6 +262,12 @@ impl Gate {
         );
         RejectionReason::Unavailable { retry_after: self.unavailable_for }
     }
+}
+
+/// The origin, if there is one and no other: a service may read the second of two.
+fn only_origin(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut origins = headers.get_all(header::ORIGIN).into_iter();
+    origins.next().filter(|_| origins.next().is_none())
 }
 
 impl fmt::Debug for Gate {

@@ -17,6 +17,7 @@ use percent_encoding::percent_decode;
 
 use crate::error::ConfigError;
 use crate::key::PresentedKey;
+use crate::transport;
 
 /// Where a key may stand in a request.
 ///
@@ -247,11 +248,10 @@ impl Checked {
                 }
             }
             Self::Query(name) => {
-                if parameters(&parts.uri).any(|pair| parameter_value(pair, name).is_some()) {
-                    let kept: Vec<_> =
-                        parameters(&parts.uri).filter(|pair| parameter_value(pair, name).is_none()).collect();
-                    parts.uri = with_query(&parts.uri, &kept.join("&"));
+                if let Some(stripped) = without_parameter(&parts.uri, name) {
+                    parts.uri = stripped;
                 }
+                transport::change_original_uri(&mut parts.extensions, |original| without_parameter(original, name));
             }
         }
     }
@@ -353,6 +353,12 @@ fn replace(headers: &mut HeaderMap, name: HeaderName, kept: &[u8]) {
             headers.remove(name);
         }
     }
+}
+
+/// The target without a parameter, or `None` if it has no such one.
+fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
+    let kept: Vec<_> = parameters(uri).filter(|pair| parameter_value(pair, name).is_none()).collect();
+    (kept.len() < parameters(uri).count()).then(|| with_query(uri, &kept.join("&")))
 }
 
 fn with_query(uri: &Uri, query: &str) -> Uri {

@@ -50,7 +50,7 @@ impl Preflights {
         };
         let method = one(header::ACCESS_CONTROL_REQUEST_METHOD);
         let content = parts.headers.contains_key(header::TRANSFER_ENCODING)
-            || parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+            || parts.headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0");
         let Some(origin) = one(header::ORIGIN) else {
             return false;
         };

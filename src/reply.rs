@@ -40,7 +40,7 @@ pub(crate) struct Attempted {
 impl Reply {
     pub(crate) fn new(gate: Arc<Gate>, parts: &Parts) -> Self {
         Self {
-            audience: gate.renderer.audience(parts),
+            audience: gate.renderer.audience(parts, |copy| gate.put_away_credentials(copy)),
             request_id: gate.request_ids.then(|| RequestId::of(&parts.headers)),
             attempted: None,
             limit: None,

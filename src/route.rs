@@ -7,14 +7,17 @@
 //!    pattern with `{name}` or `{*rest}` in it gives none to a path with empty segments, dot segments, or an encoded
 //!    slash, backslash or dot.
 //! 2. **A restriction holds for every spelling.** Scopes and costs of a pattern also hold for paths that a lenient
-//!    service could take for it: in another case, percent-encoded, with doubled or trailing slashes, dot segments,
-//!    backslashes, or path parameters (`;a=b`).
+//!    service could take for it: in another case, percent-encoded, with doubled or trailing slashes, backslashes, or path
+//!    parameters (`;a=b`). A path with dot segments can be read as any other, so all restrictions for its method hold.
 
-use std::borrow::Cow;
+mod matcher;
+mod spelling;
 
 use http::Method;
-use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 
+use self::matcher::Matcher;
+use self::spelling::{Readings, is_dynamic, is_plain, is_usual, respell_pattern};
 use crate::error::ConfigError;
 use crate::key::ScopeRequirement;
 use crate::limit::{Limits, Quota, RouteQuotas, Subject};
@@ -128,74 +131,117 @@ pub(crate) struct Entry {
 }
 
 /// What the table says of a request. Indices rather than references, so that it can be kept while waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ruling {
     pub(crate) openness: Openness,
-    exact: Option<usize>,
-    respelt: Option<usize>,
+    /// The groups of entries that the path belongs to, as it was written and as it may be read.
+    groups: SmallVec<[usize; 4]>,
+    /// The path has dot segments: every restriction for the method holds.
+    dotted: bool,
+    method: Option<Method>,
 }
 
 #[derive(Debug)]
 pub(crate) struct RouteTable {
     entries: Vec<Entry>,
     default: Route,
+    /// What the quotas of each entry count under.
     subjects: Vec<Subject>,
-    exact: matchit::Router<Vec<usize>>,
-    respelt: matchit::Router<Vec<usize>>,
+    /// Entries that belong together: those of one pattern, for one method.
+    groups: Vec<Vec<usize>>,
+    exact: Matcher,
+    /// All patterns as a lenient service may read them, and those that restrict.
+    respelt: Matcher,
+    restricting: Matcher,
+    /// Whether a pattern is written otherwise than a lenient service reads it, so that a usual path may match another.
+    unusual: bool,
 }
 
 impl RouteTable {
     pub(crate) fn new(entries: Vec<Entry>, default: Route) -> Result<Self, ConfigError> {
-        let mut errors = Vec::new();
-        let (mut exact, mut respelt) = (PatternSet::default(), PatternSet::default());
-        for (index, entry) in entries.iter().enumerate() {
-            errors.extend(entry.mistake());
-            exact.add(entry.pattern.clone(), index);
-            if entry.openness == Openness::Guarded {
-                respelt.add(respell_pattern(&entry.pattern), index);
-            }
-        }
+        let mut errors: Vec<_> = entries.iter().filter_map(Entry::mistake).collect();
         errors.extend(unsatisfiable("default_route", &default));
+        errors.extend(overlaps(&entries));
         ConfigError::all(errors)?;
-        let (exact, respelt) = (exact.router(&entries)?, respelt.router(&entries)?);
+        let mut groups = Vec::new();
+        let exact = Matcher::new(&entries, &mut groups, |entry| Some(entry.pattern.clone()))?;
+        let respelt = Matcher::new(&entries, &mut groups, |entry| Some(respell_pattern(&entry.pattern)))?;
+        let restricting = Matcher::new(&entries, &mut groups, |entry| {
+            (entry.openness == Openness::Guarded).then(|| respell_pattern(&entry.pattern))
+        })?;
+        let unusual = !entries.iter().all(|entry| is_usual(&entry.pattern));
         let subjects = entries.iter().map(|entry| Subject::route(&entry.pattern)).collect();
-        Ok(Self { entries, default, subjects, exact, respelt })
+        Ok(Self { entries, default, subjects, groups, exact, respelt, restricting, unusual })
     }
 
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
     /// `rewritten_to`, gets no permission, and the restrictions of both paths.
     pub(crate) fn rule(&self, method: &Method, path: &str, rewritten_to: Option<&str>) -> Ruling {
-        if let Some(current) = rewritten_to {
-            let restricted = |path: &str| self.find(&self.respelt, method, &respell(path));
-            return Ruling { openness: Openness::Guarded, exact: restricted(path), respelt: restricted(current) };
+        let exact = self.exact.find(method, path);
+        let mut ruling =
+            Ruling { openness: Openness::Guarded, groups: exact.into_iter().collect(), dotted: false, method: None };
+        let is_usual = !self.unusual && is_usual(path);
+        if rewritten_to.is_none() {
+            ruling.openness = self.openness(method, path, exact, is_usual);
         }
-        let exact = self.find(&self.exact, method, path);
-        let respelt = if is_usual(path) { None } else { self.find(&self.respelt, method, &respell(path)) };
-        let openness = match exact.map(|index| &self.entries[index]) {
-            None => Openness::Guarded,
-            Some(entry) if !is_dynamic(&entry.pattern) => entry.openness,
-            Some(entry) if is_plain(path) && respelt.is_none() => entry.openness,
-            Some(_) => Openness::Guarded,
-        };
-        Ruling { openness, exact, respelt }
+        if ruling.openness == Openness::Guarded && !is_usual {
+            self.restrict(&mut ruling, method, path);
+        }
+        if let Some(current) = rewritten_to {
+            self.restrict(&mut ruling, method, path);
+            self.restrict(&mut ruling, method, current);
+        }
+        ruling
     }
 
-    /// The demands that `ruling` stands for.
-    pub(crate) fn routes(&self, ruling: Ruling) -> impl Iterator<Item = &Route> {
-        let named = [ruling.exact, ruling.respelt].into_iter().flatten().map(|index| &self.entries[index].route);
-        let unnamed = ruling.exact.is_none() && ruling.respelt.is_none();
-        named.chain(unnamed.then_some(&self.default))
+    fn openness(&self, method: &Method, path: &str, exact: Option<usize>, is_usual: bool) -> Openness {
+        let Some(entry) = self.entries(exact).next() else { return Openness::Guarded };
+        if !is_dynamic(&entry.pattern) || is_usual {
+            return entry.openness;
+        }
+        let closest = |reading: &String| self.entries(self.respelt.find(method, reading));
+        let mut closest =
+            Readings::of(path).texts.into_iter().flat_map(|reading| closest(&reading).collect::<Vec<_>>());
+        let restricted = closest.any(|entry| entry.openness == Openness::Guarded);
+        if restricted || !is_plain(path) { Openness::Guarded } else { entry.openness }
+    }
+
+    /// Adds what any reading of `path` is restricted by.
+    fn restrict(&self, ruling: &mut Ruling, method: &Method, path: &str) {
+        let readings = Readings::of(path);
+        if readings.dotted {
+            ruling.dotted = true;
+            ruling.method = Some(method.clone());
+        }
+        for reading in &readings.texts {
+            if let Some(group) = self.restricting.find(method, reading)
+                && !ruling.groups.contains(&group)
+            {
+                ruling.groups.push(group);
+            }
+        }
+    }
+
+    /// The demands that `ruling` stands for. A permission that it does not give demands nothing.
+    pub(crate) fn routes(&self, ruling: &Ruling) -> impl Iterator<Item = &Route> {
+        let all = self.entries.iter().filter(|entry| ruling.dotted && entry.methods.is_for(ruling.method.as_ref()));
+        let named = ruling.groups.iter().flat_map(|group| self.entries(Some(*group))).chain(all);
+        let named: SmallVec<[&Route; 4]> =
+            named.filter(|entry| entry.openness == Openness::Guarded).map(|entry| &entry.route).collect();
+        let unnamed = ruling.dotted || named.is_empty();
+        let default = (ruling.openness == Openness::Guarded && unnamed).then_some(&self.default);
+        named.into_iter().chain(default)
     }
 
     /// What a request costs: the dearest of what holds for it.
-    pub(crate) fn cost(&self, ruling: Ruling) -> u32 {
+    pub(crate) fn cost(&self, ruling: &Ruling) -> u32 {
         self.routes(ruling).map(Route::cost_of_a_request).max().unwrap_or(1)
     }
 
-    /// The quotas of the route, and what they count under.
-    pub(crate) fn quotas(&self, ruling: Ruling) -> Option<RouteQuotas<'_>> {
-        let with_quotas = |index: &usize| !self.entries[*index].route.quotas.is_empty();
-        let index = [ruling.respelt, ruling.exact].into_iter().flatten().find(with_quotas)?;
+    /// The quotas of the route, and what they count under. Of several readings of a path, the first that has any.
+    pub(crate) fn quotas(&self, ruling: &Ruling) -> Option<RouteQuotas<'_>> {
+        let mut indices = ruling.groups.iter().flat_map(|group| &self.groups[*group]);
+        let index = *indices.find(|index| !self.entries[**index].route.quotas.is_empty())?;
         Some(RouteQuotas { route: self.subjects[index], quotas: &self.entries[index].route.quotas })
     }
 
@@ -223,11 +269,8 @@ impl RouteTable {
         }))
     }
 
-    fn find(&self, router: &matchit::Router<Vec<usize>>, method: &Method, path: &str) -> Option<usize> {
-        let candidates = router.at(path).ok()?.value;
-        let of =
-            |method: &Method| candidates.iter().copied().find(|index| self.entries[*index].methods.contains(method));
-        of(method).or_else(|| if method == Method::HEAD { of(&Method::GET) } else { None })
+    fn entries(&self, group: Option<usize>) -> impl Iterator<Item = &Entry> {
+        group.into_iter().flat_map(|group| &self.groups[group]).map(|index| &self.entries[*index])
     }
 }
 
@@ -252,123 +295,34 @@ fn unsatisfiable(setting: &str, route: &Route) -> Option<ConfigError> {
     empty.then(|| ConfigError::new(setting, "an empty list of scopes can never be met"))
 }
 
-/// Entries by their pattern, since one pattern may have several, for different methods.
-#[derive(Default)]
-struct PatternSet(Vec<(String, Vec<usize>)>);
-
-impl PatternSet {
-    fn add(&mut self, pattern: String, index: usize) {
-        match self.0.iter_mut().find(|(other, _)| *other == pattern) {
-            Some((_, indices)) => indices.push(index),
-            None => self.0.push((pattern, vec![index])),
-        }
-    }
-
-    fn router(self, entries: &[Entry]) -> Result<matchit::Router<Vec<usize>>, ConfigError> {
-        let mut router = matchit::Router::new();
-        let mut errors = Vec::new();
-        for (pattern, indices) in self.0 {
-            errors.extend(overlapping(entries, &indices));
-            let first = &entries[indices[0]];
-            if let Err(error) = router.insert(&pattern, indices) {
-                errors.push(ConfigError::new(first.setting, format_args!("{:?}: {error}", first.pattern)));
-            }
-        }
-        ConfigError::all(errors)?;
-        Ok(router)
-    }
-}
-
-/// Two entries for one method of one pattern, or of two that differ only in spelling: the first would silently win.
-fn overlapping(entries: &[Entry], indices: &[usize]) -> Option<ConfigError> {
-    let with_earlier = indices.iter().enumerate().find_map(|(position, index)| {
-        let entry = &entries[*index];
-        let mut earlier = indices[..position].iter().map(|index| &entries[*index]);
-        Some((entry, earlier.find(|other| entry.methods.overlap(&other.methods))?))
+/// Two entries for one method of one pattern: whichever came first would silently win.
+fn overlaps(entries: &[Entry]) -> Vec<ConfigError> {
+    let overlapping = entries.iter().enumerate().filter(|(index, one)| {
+        let mut earlier = entries[..*index].iter();
+        earlier.any(|other| one.pattern == other.pattern && one.methods.overlap(&other.methods))
     });
-    with_earlier.map(|(entry, other)| {
-        let problem = if entry.pattern == other.pattern { "has" } else { "and its other spelling have" };
-        ConfigError::new(entry.setting, format_args!("{:?} {problem} two entries for one method", entry.pattern))
-    })
+    let error = |(_, entry): (usize, &Entry)| {
+        ConfigError::new(entry.setting, format_args!("{:?} has two entries for one method", entry.pattern))
+    };
+    overlapping.map(error).collect()
 }
 
 impl Methods {
+    /// Whether an entry is for `method`, with `HEAD` going with `GET`; `None` is one that no entry names.
+    fn is_for(&self, method: Option<&Method>) -> bool {
+        match (method, &self.0) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(method), _) => self.contains(method) || (method == Method::HEAD && self.contains(&Method::GET)),
+        }
+    }
+
     fn overlap(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Some(one), Some(other)) => one.iter().any(|method| other.contains(method)),
             _ => true,
         }
     }
-}
-
-fn is_dynamic(pattern: &str) -> bool {
-    pattern.contains('{')
-}
-
-/// Whether no service could read the path in two ways.
-fn is_plain(path: &str) -> bool {
-    let encoded = |segment: &str| {
-        let lower = segment.to_ascii_lowercase();
-        ["%2f", "%5c", "%2e", "%25", "%00"].iter().any(|code| lower.contains(code))
-    };
-    let plain = |segment: &str| {
-        !segment.is_empty() && segment != "." && segment != ".." && !segment.contains(['\\', ';']) && !encoded(segment)
-    };
-    path == "/" || path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(plain))
-}
-
-/// Whether [`respell`] would leave the path as it is.
-fn is_usual(path: &str) -> bool {
-    let mut previous = 0;
-    for byte in path.bytes() {
-        if matches!(byte, b'%' | b';' | b'\\' | b'A'..=b'Z') || (previous == b'/' && matches!(byte, b'/' | b'.')) {
-            return false;
-        }
-        previous = byte;
-    }
-    path == "/" || previous != b'/'
-}
-
-/// The path as a lenient service may read it: decoded, in lower case, with dots resolved and slashes merged.
-fn respell(path: &str) -> String {
-    let mut decoded = Cow::Borrowed(path);
-    // Encoded twice or thrice happens behind chains of proxies. More is left alone: nothing decodes it.
-    for _ in 0..3 {
-        match percent_decode_str(&decoded).decode_utf8_lossy() {
-            Cow::Borrowed(_) => break,
-            Cow::Owned(text) => decoded = Cow::Owned(text),
-        }
-    }
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split(['/', '\\']) {
-        match segment.split(';').next().unwrap_or_default() {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            segment => segments.push(segment),
-        }
-    }
-    format!("/{}", segments.join("/")).to_lowercase()
-}
-
-/// The same for a pattern. Its parameters are named by their place, so that patterns which differ only in those names are
-/// one.
-fn respell_pattern(pattern: &str) -> String {
-    let mut respelt = String::new();
-    for (place, segment) in pattern.split('/').filter(|segment| !segment.is_empty()).enumerate() {
-        respelt.push('/');
-        match (segment.find('{'), segment.rfind('}')) {
-            (Some(open), Some(close)) if open < close => {
-                let star = if segment[open..].starts_with("{*") { "*" } else { "" };
-                respelt.push_str(&segment[..open].to_lowercase());
-                respelt.push_str(&format!("{{{star}p{place}}}"));
-                respelt.push_str(&segment[close + 1..].to_lowercase());
-            }
-            _ => respelt.push_str(&segment.to_lowercase()),
-        }
-    }
-    if respelt.is_empty() { "/".to_owned() } else { respelt }
 }
 
 #[cfg(test)]
@@ -406,7 +360,7 @@ mod tests {
     fn needs_admin(method: Method, path: &str) -> bool {
         let table = table();
         let ruling = table.rule(&method, path, None);
-        table.routes(ruling).any(|route| route.required_scopes().is_some())
+        table.routes(&ruling).any(|route| route.required_scopes().is_some())
     }
 
     #[test]
@@ -484,7 +438,8 @@ mod tests {
             "/../v1/keys",
         ] {
             assert!(needs_admin(Method::POST, path), "{path}");
-            assert!(!needs_admin(Method::GET, path), "{path}");
+            let dotted = path.contains("./") || path.contains("%2e");
+            assert_eq!(needs_admin(Method::GET, path), dotted, "{path}");
         }
         for path in ["/v1/keys/1", "/v1/KEYS/1", "/v1/keys/%31/", "/v1/keys//1"] {
             assert!(needs_admin(Method::DELETE, path), "{path}");
@@ -504,7 +459,7 @@ mod tests {
         let table = table();
         assert_eq!(table.rule(&Method::GET, "/api/status", Some("/other")).openness, Openness::Guarded);
         let ruling = table.rule(&Method::POST, "/x/%2e%2e/v1/keys", Some("/other"));
-        assert!(table.routes(ruling).any(|route| route.required_scopes().is_some()));
+        assert!(table.routes(&ruling).any(|route| route.required_scopes().is_some()));
     }
 
     #[test]
@@ -515,9 +470,7 @@ mod tests {
             (vec![guarded("/a?b=c")], "no queries"),
             (vec![guarded("/a/{")], "/a/{"),
             (vec![guarded("/a/{b}"), guarded("/a/{c}")], "/a/{c}"),
-            (vec![guarded("/a"), guarded("/a")], "has two entries"),
-            (vec![guarded("/a"), guarded("/A/")], "its other spelling"),
-            (vec![guarded("/a/{b}"), guarded("/A/{c}")], "its other spelling"),
+            (vec![guarded("/a"), guarded("/a")], "two entries"),
             (vec![Entry { route: Route::new().scopes([]), ..guarded("/a") }], "empty list of scopes"),
             (vec![Entry { methods: [].into(), ..guarded("/a") }], "no method"),
         ] {

@@ -55,13 +55,22 @@ where
         let mut reply = Reply::new(Arc::clone(&self.gate), &parts);
         match self.gate.admit(&mut parts, &mut reply) {
             Admission::Forward => ResponseFuture::forward(self.inner.call(Request::from_parts(parts, body)), reply),
-            Admission::Refuse(rejection) => ResponseFuture::refuse(rejection, reply),
+            Admission::Refuse(rejection) => {
+                // What readiness took, a permit for one, is given back now and not with the next request.
+                drop(self.take_ready());
+                ResponseFuture::refuse(rejection, reply)
+            }
             Admission::Wait(waiting) => {
-                // The instance that is ready goes along, and another one that is yet to be polled takes its place.
-                let next = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, next);
-                ResponseFuture::wait(waiting, ready, Request::from_parts(parts, body), reply)
+                ResponseFuture::wait(waiting, self.take_ready(), Request::from_parts(parts, body), reply)
             }
         }
+    }
+}
+
+impl<S: Clone> ApiKeyService<S> {
+    /// The instance that is ready. Another one, that is yet to be polled, takes its place.
+    fn take_ready(&mut self) -> S {
+        let next = self.inner.clone();
+        mem::replace(&mut self.inner, next)
     }
 }

@@ -42,3 +42,15 @@ pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     }
     &parts.uri
 }
+
+/// Changes the copy of the target that routers keep before they take prefixes off it.
+pub(crate) fn change_original_uri(extensions: &mut Extensions, changed: impl FnOnce(&Uri) -> Option<Uri>) {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(original)) = extensions.get_mut()
+        && let Some(changed) = changed(original)
+    {
+        *original = changed;
+    }
+    #[cfg(not(feature = "axum"))]
+    let _ = (extensions, changed);
+}

@@ -42,7 +42,7 @@ impl Gate {
     }
 
     /// Whether the key has the scopes of the route.
-    pub(super) fn judge_scopes(&self, key: &KeyRecord, ruling: Ruling) -> Result<(), RejectionReason> {
+    pub(super) fn judge_scopes(&self, key: &KeyRecord, ruling: &Ruling) -> Result<(), RejectionReason> {
         let unmet = |required: &&ScopeRequirement| !required.is_met_by(&key.scopes, &self.rules.hierarchy);
         match self.routes.routes(ruling).filter_map(Route::required_scopes).find(unmet) {
             None => Ok(()),

@@ -61,7 +61,7 @@ impl Gate {
     fn charged(&self, principal: Principal, attempt: Attempt, taken: Taken) -> Verdict {
         let reason = taken.refused.or_else(|| {
             let key = principal.key()?;
-            self.judge_scopes(key, attempt.ruling).and_then(|()| self.spend_credits(key, &attempt)).err()
+            self.judge_scopes(key, &attempt.ruling).and_then(|()| self.spend_credits(key, &attempt)).err()
         });
         match reason {
             Some(reason) => {
@@ -81,7 +81,7 @@ impl Gate {
 
     fn spend_credits(&self, key: &KeyRef, attempt: &Attempt) -> Result<(), RejectionReason> {
         let (Some(limits), Some(credits)) = (&self.limits, &key.credits) else { return Ok(()) };
-        let cost = u64::from(self.routes.cost(attempt.ruling));
+        let cost = u64::from(self.routes.cost(&attempt.ruling));
         match limits.credits().spend(Subject::key(key.id.as_str()), credits, cost, attempt.at) {
             Ok(_) => Ok(()),
             Err(CreditRefusal::Exhausted(exhausted)) => Err(RejectionReason::UsageExceeded {
@@ -94,8 +94,8 @@ impl Gate {
     fn charges<'a>(&'a self, limits: &'a Limits, principal: &'a Principal, attempt: &Attempt) -> Charges<'a> {
         let mut facts = LimitFacts {
             address: attempt.client.address(),
-            route: self.routes.quotas(attempt.ruling),
-            cost: self.routes.cost(attempt.ruling),
+            route: self.routes.quotas(&attempt.ruling),
+            cost: self.routes.cost(&attempt.ruling),
             ..LimitFacts::default()
         };
         if let Some(key) = principal.key() {

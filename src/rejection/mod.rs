@@ -303,6 +303,6 @@ impl RejectionReason {
 
     /// The same in whole seconds, rounded up, at least 1.
     pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after().map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+        self.retry_after().map(|wait| wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
     }
 }

@@ -44,14 +44,16 @@ impl Renderer {
         Self { style, challenges, tells_wait }
     }
 
-    /// What has to be known of a request to answer it.
-    pub(crate) fn audience(&self, parts: &Parts) -> Audience {
+    /// What has to be known of a request to answer it. Whoever renders refusals themselves gets a copy of the request,
+    /// out of which `put_away` takes the credentials.
+    pub(crate) fn audience(&self, parts: &Parts, put_away: impl FnOnce(&mut Parts)) -> Audience {
+        let copy = || {
+            let mut copy = Box::new(parts.clone());
+            put_away(&mut copy);
+            copy
+        };
         let custom = matches!(self.style.0, Kind::Custom(_));
-        Audience {
-            head: parts.method == Method::HEAD,
-            grpc: grpc_type(&parts.headers),
-            parts: custom.then(|| Box::new(parts.clone())),
-        }
+        Audience { head: parts.method == Method::HEAD, grpc: grpc_type(&parts.headers), parts: custom.then(copy) }
     }
 
     /// The response to a request that was refused.

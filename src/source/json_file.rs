@@ -120,7 +120,7 @@ impl KeySource for JsonFileKeys {
 fn load(path: &Path) -> Result<MemoryKeys, JsonFileError> {
     let failed = |kind| JsonFileError { path: path.to_owned(), kind };
     let text = fs::read(path).map_err(|error| failed(Kind::Io(error)))?;
-    let file: File = serde_json::from_slice(&text).map_err(|error| failed(Kind::Syntax(error)))?;
+    let file: File = serde_json::from_slice(&text).map_err(|error| failed(Kind::Syntax(unquoted(&error))))?;
     if file.version != 1 {
         return Err(failed(Kind::Version(file.version)));
     }
@@ -147,13 +147,32 @@ enum Kind {
     #[error("{0}")]
     Io(io::Error),
     #[error("{0}")]
-    Syntax(serde_json::Error),
+    Syntax(String),
     #[error("version {0} of the file is unknown, only 1 is")]
     Version(u64),
     #[error("key {0}: {1}")]
     Digest(KeyId, ParseKeyDigestError),
     #[error("key {0}: its id or its digest is listed twice")]
     Duplicate(KeyId),
+}
+
+/// The error without what it quotes of the file, since somebody may have written a key there. Names in backticks stay if
+/// they look like a name.
+fn unquoted(error: &serde_json::Error) -> String {
+    let (message, mut shown) = (error.to_string(), String::new());
+    let mut rest = message.as_str();
+    while let Some(start) = rest.find(['"', '`']) {
+        let (before, quoted) = rest.split_at(start);
+        let (quote, inside) = quoted.split_at(1);
+        let end = inside.rfind(quote).filter(|_| quote == "\"").or_else(|| inside.find(quote)).unwrap_or(inside.len());
+        let named = quote == "`" && end <= 24 && inside[..end].bytes().all(|byte| byte.is_ascii_alphabetic());
+        shown.push_str(before);
+        shown.push_str(quote);
+        shown.push_str(if named { &inside[..end] } else { "…" });
+        shown.push_str(quote);
+        rest = inside.get(end + 1..).unwrap_or_default();
+    }
+    shown + rest
 }
 
 #[cfg(test)]
