@@ -18,7 +18,7 @@ use crate::limit::Quota;
 
 /// A source that keys can be issued from and changed in.
 ///
-/// Who may call these is not its business: the [management router](crate::management) decides that.
+/// Who may call these is not its business: the management router (feature `management`) decides that.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no store of keys",
     note = "implement `tower_api_key::source::KeyStore`, or use `MemoryKeys`"
