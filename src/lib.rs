@@ -46,6 +46,7 @@
 //! | Who is calling? | [`AuthContext`], [`Principal`] |
 //! | How does a refusal look, and how do I change that? | [`rejection`] |
 //! | Where does a request come from, behind proxies? | [`ip`] |
+//! | How often may a caller call? | [`limit`] |
 //! | What is written to the log? | [`audit`] |
 //! | How do I test my handlers? | `testing`, with the feature of that name |
 //!
@@ -65,7 +66,9 @@
 //!   │ known?           401; 503 if the source cannot tell                      source
 //!   ▼
 //! record
-//!   │ usable?          realm, environment, state, address, origin, scopes
+//!   │ usable?          realm, environment, state, address, origin
+//!   │ within limits?   429; a failed attempt counts against its address        limit
+//!   │ allowed here?    403 without the scopes of the route                     route
 //!   ▼
 //! AuthContext          in the request's extensions; the credential is gone     AuthContext
 //!   ▼

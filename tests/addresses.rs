@@ -125,8 +125,7 @@ async fn a_key_is_bound_to_its_own_addresses() {
 
 #[tokio::test]
 async fn a_closure_is_a_policy() {
-    let ipv6_alone =
-        |client: ClientIp| IpVerdict::allow_if(client.address().is_some_and(|address| address.is_ipv6()));
+    let ipv6_alone = |client: ClientIp| IpVerdict::allow_if(client.address().is_some_and(|address| address.is_ipv6()));
     let auth = builder().ip_policy(ipv6_alone).build().unwrap();
     assert_eq!(call(&auth, Some("2001:db8::1"), &[], KEY).await.0, 200);
     assert_eq!(call(&auth, Some("192.0.2.1"), &[], KEY).await.0, 403);
