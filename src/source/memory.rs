@@ -222,40 +222,46 @@ fn place(record: &KeyRecord) -> KeyCursor {
 #[derive(Default)]
 #[must_use]
 pub struct MemoryKeysBuilder {
-    formats: Vec<KeyFormat>,
-    hashers: Vec<KeyHasher>,
+    format: Option<KeyFormat>,
+    added_formats: Vec<KeyFormat>,
+    hasher: Option<KeyHasher>,
+    added_hashers: Vec<KeyHasher>,
     clock: Option<Arc<dyn Clock>>,
 }
 
 impl fmt::Debug for MemoryKeysBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { formats, hashers, clock: _ } = self;
-        f.debug_struct("MemoryKeysBuilder").field("formats", formats).field("hashers", hashers).finish_non_exhaustive()
+        f.debug_struct("MemoryKeysBuilder")
+            .field("format", &self.format)
+            .field("added_formats", &self.added_formats)
+            .field("hasher", &self.hasher)
+            .field("added_hashers", &self.added_hashers)
+            .finish_non_exhaustive()
     }
 }
 
 impl MemoryKeysBuilder {
     /// The shape of new keys; `ak_<environment>_…`, unless set.
     pub fn format(mut self, format: KeyFormat) -> Self {
-        self.formats.insert(0, format);
+        self.format = Some(format);
         self
     }
 
     /// Another shape in which keys are accepted.
     pub fn add_format(mut self, format: KeyFormat) -> Self {
-        self.formats.push(format);
+        self.added_formats.push(format);
         self
     }
 
     /// How new keys are digested; SHA-256, unless set. With a pepper here, digests without one open nothing.
     pub fn hasher(mut self, hasher: KeyHasher) -> Self {
-        self.hashers.insert(0, hasher);
+        self.hasher = Some(hasher);
         self
     }
 
     /// Another digest that keys are accepted by: an older pepper.
     pub fn add_hasher(mut self, hasher: KeyHasher) -> Self {
-        self.hashers.push(hasher);
+        self.added_hashers.push(hasher);
         self
     }
 
@@ -266,16 +272,13 @@ impl MemoryKeysBuilder {
     }
 
     /// The store.
-    pub fn build(mut self) -> MemoryKeys {
-        if self.formats.is_empty() {
-            self.formats.push(KeyFormat::default());
-        }
-        if self.hashers.is_empty() {
-            self.hashers.push(KeyHasher::sha256());
-        }
+    pub fn build(self) -> MemoryKeys {
+        let formats = [self.format.unwrap_or_default()].into_iter().chain(self.added_formats).collect();
+        let hasher = self.hasher.unwrap_or_else(KeyHasher::sha256);
+        let hashers = [hasher].into_iter().chain(self.added_hashers).collect();
         MemoryKeys(Arc::new(Inner {
-            formats: self.formats,
-            hashers: self.hashers,
+            formats,
+            hashers,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             by_digest: ConcurrentMap::with_hasher(DigestHasher::default()),
             index: Mutex::default(),

@@ -87,7 +87,8 @@ impl KeySource for Faulty {
 
 async fn sent(auth: &ApiKeyLayer, key: &str) -> Outcome {
     let request = Request::get("/").header("x-api-key", key).body(()).unwrap();
-    Outcome::of(auth.layer(Mirror).oneshot(request).await.unwrap()).await
+    let response = tokio::time::timeout(Duration::from_secs(3_600), auth.layer(Mirror).oneshot(request)).await;
+    Outcome::of(response.expect("the request waits for ever").unwrap()).await
 }
 
 fn styles() -> [Style; 5] {

@@ -7,9 +7,9 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use http::Request;
 use tower_api_key::ApiKeyLayer;
 use tower_api_key::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, Pepper, PepperId};
-use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource, MemoryKeys};
+use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource, KeyStore, MemoryKeys, NewKey};
 
-use crate::support::{key_of, record, send};
+use crate::support::{key_of, now, record, send};
 
 const TEXT: &str = "a-key-of-more-than-32-characters-for-all-formats";
 
@@ -152,4 +152,19 @@ fn a_key_whose_prefix_matches_a_good_one_opens_nothing() {
 
 fn flip(letter: char) -> char {
     if letter.is_ascii_lowercase() { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() }
+}
+
+/// An older pepper or another shape is accepted beside what is set, and never in its place: new keys are not made by it.
+#[test]
+fn what_is_accepted_besides_does_not_replace_the_default() {
+    let keys = MemoryKeys::builder().add_hasher(pepper(1, 1)).add_format(KeyFormat::text()).build();
+    let issued = now(keys.issue(NewKey::named("ci"))).unwrap();
+    assert_eq!(issued.record.digest.algorithm(), DigestAlgorithm::Sha256);
+    assert!(KeyFormat::default().accepts(issued.secret.expose_secret()));
+    let old = "a-key-of-another-shape-and-an-older-pepper";
+    keys.insert(hashed_by(&pepper(1, 1), old, "key_old")).unwrap();
+    let auth = ApiKeyLayer::new(keys);
+    for key in [old, issued.secret.expose_secret()] {
+        assert!(send(&auth, Request::get("/").header("x-api-key", key)).was_let_in());
+    }
 }

@@ -294,7 +294,7 @@ fn no_made_up_spelling_gets_past_the_table() {
     let (auth, key) = table();
     let mut numbers = Numbers::seeded(3);
     let mut count = 0;
-    while count < 40_000 {
+    while count < 20_000 {
         let mut path = String::from("/");
         for _ in 0..=numbers.below(10) {
             let piece: &&str = numbers.pick(&PIECES);
