@@ -13,11 +13,14 @@ use tower_api_key::{BoxError, ConfigError};
 /// Runs a program: reads `.env.local` (what is in the environment already wins), logs to stderr as `RUST_LOG` says, and
 /// ends with 2 and one line on stderr when the settings are wrong.
 pub(crate) fn run<F: Future<Output = Result<(), BoxError>>>(program: impl FnOnce() -> F) -> ExitCode {
-    if let Err(error) = dotenvy::from_filename(".env.local")
-        && !error.not_found()
-    {
-        eprintln!(".env.local: {error}");
-        return ExitCode::from(2);
+    match dotenvy::from_path(".env.local") {
+        Ok(()) => {}
+        Err(error) if error.not_found() => {}
+        // Its text would show the line, which may hold a secret.
+        Err(dotenvy::Error::LineParse(_, column)) => {
+            return wrong_file(&format!("a line is not NAME=value, at {column}"));
+        }
+        Err(error) => return wrong_file(&error.to_string()),
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -35,6 +38,11 @@ pub(crate) fn run<F: Future<Output = Result<(), BoxError>>>(program: impl FnOnce
             if error.is::<ConfigError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn wrong_file(problem: &str) -> ExitCode {
+    eprintln!(".env.local: {problem}");
+    ExitCode::from(2)
 }
 
 /// Reads settings from the environment, and collects what is wrong with them.

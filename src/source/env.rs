@@ -1,6 +1,8 @@
 //! Keys in environment variables.
 
 use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{KeyScheme, KeySource, Lookup, MemoryKeys};
 use crate::error::ConfigError;
@@ -10,7 +12,8 @@ use crate::key::{KeyClass, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, Ke
 /// `VALID_API_KEYS`.
 ///
 /// They are digested at once under a random secret of the process and compared as digests, so that neither their content
-/// nor their length can be told from the time a comparison takes. A key under 32 characters works, and is warned about.
+/// nor their length can be told from the time a comparison takes. A key under 32 characters works, and is warned about when
+/// a layer takes it up.
 ///
 /// ```
 /// use tower_api_key::key::KeyClass;
@@ -27,6 +30,10 @@ pub struct EnvKeys {
     hasher: KeyHasher,
     records: Vec<KeyRecord>,
     keys: MemoryKeys,
+    variable: String,
+    /// The entries that are too short, and whether that was said.
+    short: Vec<usize>,
+    warned: Arc<AtomicBool>,
 }
 
 /// Keys shorter than this are warned about.
@@ -72,7 +79,14 @@ impl EnvKeys {
 
     fn new<'a>(name: &str, values: impl Iterator<Item = &'a str>) -> Result<Self, ConfigError> {
         let hasher = KeyHasher::process().map_err(|error| ConfigError::new(name, error))?;
-        let mut keys = Self { hasher, records: Vec::new(), keys: MemoryKeys::default() };
+        let mut keys = Self {
+            hasher,
+            records: Vec::new(),
+            keys: MemoryKeys::default(),
+            variable: name.to_owned(),
+            short: Vec::new(),
+            warned: Arc::default(),
+        };
         for (index, value) in values.enumerate() {
             let entry = index + 1;
             if !KeyFormat::text().accepts(value) {
@@ -80,10 +94,7 @@ impl EnvKeys {
                 return Err(ConfigError::new(name, format_args!("key {entry} {problem}")));
             }
             if value.len() < SHORT {
-                tracing::warn!(
-                    target: "tower_api_key::config", variable = name, entry,
-                    "this key has under {SHORT} characters, and may be guessed"
-                );
+                keys.short.push(entry);
             }
             keys.add(name, entry, value)?;
         }
@@ -152,7 +163,16 @@ impl KeySource for EnvKeys {
         "environment"
     }
 
+    /// Also warns of keys that are too short, once: they are about to be used.
     fn schemes(&self) -> Vec<KeyScheme> {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            for entry in &self.short {
+                tracing::warn!(
+                    target: "tower_api_key::config", variable = self.variable, entry,
+                    "this key has under {SHORT} characters, and may be guessed"
+                );
+            }
+        }
         vec![KeyScheme::new(KeyFormat::text(), self.hasher.clone())]
     }
 
