@@ -237,6 +237,8 @@ impl Gate {
         }
         match self.judge_use(&key, &attempt) {
             Ok(()) => self.charge(Principal::Key(key), attempt),
+            // A key of somewhere else is as wrong here as one that nobody knows, and counts as such.
+            Err(reason @ RejectionReason::InvalidKey) => self.fail(Rejection::from(reason).with_key(&key.id), attempt),
             Err(reason) => self.refuse(Rejection::from(reason).with_key(&key.id), attempt),
         }
     }

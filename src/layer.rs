@@ -297,8 +297,8 @@ impl ApiKeyLayerBuilder {
         self
     }
 
-    /// How long a source may take to answer before the request is answered with 503; two seconds, unless set. Kept by
-    /// Tokio's timer.
+    /// How long a source or a limiter may take to answer before the request is answered with 503; two seconds, unless set.
+    /// Kept by Tokio's timer, which the runtime must have enabled; outside Tokio there is no deadline.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self

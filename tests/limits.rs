@@ -10,7 +10,9 @@ use http::{Method, Request, Response, StatusCode};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_api_key::audit::AuthEvent;
 use tower_api_key::clock::{Clock, Timestamp};
-use tower_api_key::key::{KeyDigest, KeyFormat, KeyHasher, KeyId, KeyOwner, KeyRecord, KeyRef, Scope, UserId};
+use tower_api_key::key::{
+    Environment, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyOwner, KeyRecord, KeyRef, Scope, UserId,
+};
 use tower_api_key::limit::credits::Credits;
 use tower_api_key::limit::{Charge, Decision, Detail, Limits, MemoryRateLimiter, Quota, RateLimiter};
 use tower_api_key::rejection::Rejection;
@@ -232,6 +234,15 @@ async fn security_22_a_neighbour_behind_the_same_address_is_not_locked_out() {
     assert_eq!(get(&auth, &key).await.status, StatusCode::OK);
     let elsewhere = call(&auth, Method::GET, "/", "wrong", "192.0.2.2").await;
     assert_eq!(elsewhere, told(401, "INVALID_API_KEY", Some(1), None));
+}
+
+#[tokio::test]
+async fn a_key_of_another_environment_counts_as_a_failed_attempt() {
+    let keys = MemoryKeys::new();
+    let test = issued(&keys, NewKey::named("test").environment(Environment::TEST)).await;
+    let (auth, _) = layer(keys, memory().failures(Quota::per_hour(1)), |builder| builder);
+    assert_eq!(get(&auth, &test).await, told(401, "INVALID_API_KEY", Some(0), None));
+    assert_eq!(get(&auth, &test).await, told(429, "TOO_MANY_FAILURES", Some(0), Some(3_600)));
 }
 
 #[tokio::test]

@@ -129,14 +129,15 @@ impl Gate {
     }
 
     /// Refuses what may have been a guess, and counts it against its address.
-    pub(super) fn fail(self: &Arc<Self>, reason: RejectionReason, attempt: Attempt) -> Step {
+    pub(super) fn fail(self: &Arc<Self>, why: impl Into<Rejection>, attempt: Attempt) -> Step {
+        let rejection = why.into();
         match self.failures_now(&attempt, Limits::take_now) {
-            Some(taken) => Step::Done(self.refused(taken.refused.unwrap_or(reason), taken.report)),
+            Some(taken) => Step::Done(self.failed(rejection, taken)),
             None => {
                 let gate = Arc::clone(self);
                 Step::Wait(Box::pin(async move {
                     match gate.take_failure(&attempt).await {
-                        Ok(taken) => gate.refused(taken.refused.unwrap_or(reason), taken.report),
+                        Ok(taken) => gate.failed(rejection, taken),
                         Err(error) => gate.refused(gate.unavailable(&error), None),
                     }
                 }))
@@ -191,6 +192,10 @@ impl Gate {
     ) -> Result<Decision, StoreError> {
         let failed = |error: BoxError| StoreError::new("rate limiter", operation, error);
         self.timed(answer).await.map_err(|elapsed| failed(elapsed.into()))?.map_err(|error| failed(error.into()))
+    }
+
+    fn failed(&self, rejection: Rejection, taken: Taken) -> Verdict {
+        self.refused(taken.refused.map_or(rejection, Rejection::from), taken.report)
     }
 
     fn refused(&self, why: impl Into<Rejection>, limit: Option<LimitReport>) -> Verdict {
