@@ -10,7 +10,8 @@
 //! ```
 //!
 //! `APP_ENV=development` without a key lets everybody through as anonymous. In production, which is the default, the
-//! program refuses to start without one.
+//! program refuses to start without one. `API_RATE_LIMIT` is how often a client may call in an hour, 100 by default; failed
+//! attempts count against the address they come from, with the same limit.
 
 mod support;
 
@@ -22,6 +23,7 @@ use axum::{Json, Router};
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower_api_key::limit::{Limits, MemoryRateLimiter, Quota};
 use tower_api_key::rejection::Style;
 use tower_api_key::source::EnvKeys;
 use tower_api_key::{ApiKeyLayer, AuthContext, BoxError};
@@ -38,12 +40,21 @@ async fn run() -> Result<(), BoxError> {
     if keys.as_ref().is_some_and(EnvKeys::is_empty) && !development {
         settings.wrong("NEXTELEVEN_API_KEY", "is needed, unless APP_ENV is development");
     }
+    let hourly = Quota::per_hour(settings.parsed("API_RATE_LIMIT", 100));
+    if let Err(error) = hourly.validate() {
+        settings.wrong("API_RATE_LIMIT", error);
+    }
     settings.done()?;
     let Some(keys) = keys else { return Ok(()) };
 
     let open = keys.is_empty();
-    let mut auth =
-        ApiKeyLayer::builder(keys).public(Method::GET, "/api/system/env-status").style(Style::flat_without_code());
+    // A client is the key, or the address of whoever has none; failed attempts count against the address apart.
+    let limits =
+        Limits::new(MemoryRateLimiter::new()).per_key(hourly.clone()).anonymous(hourly.clone()).failures(hourly);
+    let mut auth = ApiKeyLayer::builder(keys)
+        .public(Method::GET, "/api/system/env-status")
+        .limits(limits)
+        .style(Style::flat_without_code());
     if open {
         auth = auth.insecure_anonymous();
     }

@@ -1,11 +1,16 @@
 //! The way of a request, in order: the one place that knows the order.
 //!
 //! ```text
-//! admit ─ public? ─ address ─ credential ─ digests ─┬─ in memory: judge ──────────┬─ AuthContext
-//!                                                   └─ elsewhere: wait, then judge ┘   or Rejection
+//! admit ─ public? ─ address ─ credential ─ find ─ found ─ usable? ─ charge ─ scopes? ─ credits ─ AuthContext
+//!                      │          │          │                         │        │         │
+//!                      └──────────┴── refuse, or fail if it was a guess ┴────────┴─────────┴─ Rejection
 //! ```
 //!
-//! Every stage is a synchronous function of the facts before it. The waiting path calls the same ones.
+//! Every stage is a synchronous function of the facts before it, and answers at once if it can ([`Step::Done`]). A stage
+//! that has to wait for a backend goes on in a future that calls the same ones.
+
+mod judge;
+mod limit;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +18,16 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
+use tokio::time::error::Elapsed;
 
 use crate::audit::{AuditSink, AuthEvent};
 use crate::clock::{Clock, Timestamp};
 use crate::context::{AuthContext, AuthMethod, ContextRules, Principal};
 use crate::credential::{Credentials, Presented};
 use crate::error::{Chain, StoreError};
-use crate::ip::{ClientIp, IpPolicy, IpVerdict, TrustedProxies};
-use crate::key::{Environment, KeyDigest, KeyId, KeyRecord, KeyRef, KeyState, PresentedKey, Realm};
+use crate::ip::{ClientIp, IpPolicy, TrustedProxies};
+use crate::key::{Environment, KeyDigest, KeyRef, PresentedKey, Realm};
+use crate::limit::{LimitReport, LimitState, Limits};
 use crate::preflight::Preflights;
 use crate::rejection::{Rejection, RejectionReason, Renderer};
 use crate::reply::Reply;
@@ -39,6 +46,7 @@ pub(crate) struct Gate {
     pub(crate) preflights: Preflights,
     pub(crate) proxies: TrustedProxies,
     pub(crate) ip_policy: Option<Arc<dyn IpPolicy>>,
+    pub(crate) limits: Option<Limits>,
     pub(crate) realm: Option<Realm>,
     pub(crate) environment: Option<Environment>,
     pub(crate) rules: Arc<ContextRules>,
@@ -57,7 +65,7 @@ pub(crate) enum Admission {
     /// Back to the caller.
     Refuse(Rejection),
     /// A backend has to be asked first.
-    Wait(BoxFuture<'static, Result<AuthContext, Rejection>>),
+    Wait(BoxFuture<'static, Verdict>),
 }
 
 /// What is known of an attempt before it is known who makes it. Owned, so that it can wait.
@@ -78,26 +86,22 @@ impl Gate {
         }
         let client = self.proxies.client(transport::peer(&parts.extensions), &parts.headers);
         let at = self.clock.now();
-        reply.identify(at, client);
+        reply.attempt(at, client, parts);
         let origin = only_origin(&parts.headers).cloned();
         let attempt = Attempt { at, client, request_id: reply.request_id().cloned(), origin, ruling };
         match self.decide(parts, attempt) {
-            Decision::Now(verdict) => self.conclude(verdict, parts, reply),
-            Decision::Later(waiting) => Admission::Wait(waiting),
+            Step::Done(verdict) => self.conclude(verdict, parts, reply),
+            Step::Wait(waiting) => Admission::Wait(waiting),
         }
     }
 
     /// Ends what [`admit`](Self::admit) started: writes the event, and the context into the request.
-    pub(crate) fn conclude(
-        &self,
-        verdict: Result<AuthContext, Rejection>,
-        parts: &mut Parts,
-        reply: &mut Reply,
-    ) -> Admission {
-        match verdict {
+    pub(crate) fn conclude(&self, verdict: Verdict, parts: &mut Parts, reply: &mut Reply) -> Admission {
+        reply.limited(verdict.limit);
+        match verdict.outcome {
             Ok(context) => {
                 reply.accepted(&context);
-                self.record(reply, None, Some(context.method()), context.key().map(|key| &key.id));
+                self.record(reply, None, Some(context.method()));
                 parts.extensions.insert(context);
                 Admission::Forward
             }
@@ -110,24 +114,20 @@ impl Gate {
 
     /// Writes the event of a refusal, by the gate or by the service behind it.
     pub(crate) fn record_refusal(&self, rejection: &Rejection, reply: &Reply) {
-        self.record(reply, Some(rejection), None, rejection.key_id().or_else(|| reply.key_id()));
+        self.record(reply, Some(rejection), None);
     }
 
-    fn record(
-        &self,
-        reply: &Reply,
-        rejection: Option<&Rejection>,
-        auth_method: Option<AuthMethod>,
-        key_id: Option<&KeyId>,
-    ) {
+    fn record(&self, reply: &Reply, rejection: Option<&Rejection>, auth_method: Option<AuthMethod>) {
+        let Some(attempted) = reply.attempted() else { return };
+        let presented = rejection.and_then(Rejection::key_id);
         self.audit.record(AuthEvent {
-            at: reply.at(),
+            at: attempted.at,
             rejection,
             auth_method,
-            key_id,
-            client: reply.client(),
-            method: reply.method(),
-            path: reply.path(),
+            key_id: presented.or_else(|| attempted.key.as_ref().map(|key| &key.id)),
+            client: attempted.client,
+            method: &attempted.method,
+            path: attempted.uri.path(),
             request_id: reply.request_id(),
         });
     }
@@ -139,30 +139,20 @@ impl Gate {
         self.routes.rule(&parts.method, original, rewritten_to)
     }
 
-    fn decide(self: &Arc<Self>, parts: &mut Parts, attempt: Attempt) -> Decision {
-        if let Err(rejection) = self.judge_address(attempt.client) {
-            return Decision::Now(Err(rejection));
+    fn decide(self: &Arc<Self>, parts: &mut Parts, attempt: Attempt) -> Step {
+        if let Err(reason) = self.judge_address(attempt.client) {
+            return self.refuse(reason, attempt);
         }
         let presented = self.credentials.read(parts);
         self.put_away_credentials(parts);
-        if self.rules.unguarded {
-            return Decision::Now(Ok(self.context(Principal::Anonymous, attempt)));
-        }
+        let anonymous = attempt.ruling.openness == Openness::Optional;
         match presented {
-            Presented::Nothing if attempt.ruling.openness == Openness::Optional => {
-                Decision::Now(Ok(self.context(Principal::Anonymous, attempt)))
-            }
-            Presented::Nothing => Decision::Now(Err(RejectionReason::MissingKey.into())),
-            Presented::Ambiguous => Decision::Now(Err(RejectionReason::AmbiguousCredentials.into())),
-            Presented::Malformed => Decision::Now(Err(RejectionReason::InvalidKey.into())),
+            _ if self.rules.unguarded => self.charge(Principal::Anonymous, attempt),
+            Presented::Nothing if anonymous => self.charge(Principal::Anonymous, attempt),
+            Presented::Nothing => self.refuse(RejectionReason::MissingKey, attempt),
+            Presented::Ambiguous => self.fail(RejectionReason::AmbiguousCredentials, attempt),
+            Presented::Malformed => self.fail(RejectionReason::InvalidKey, attempt),
             Presented::Key(key) => self.find(&key, attempt),
-        }
-    }
-
-    fn judge_address(&self, client: ClientIp) -> Result<(), Rejection> {
-        match self.ip_policy.as_ref().map(|policy| policy.judge(client)) {
-            None | Some(IpVerdict::Allow) => Ok(()),
-            Some(IpVerdict::Deny) => Err(RejectionReason::IpNotAllowed.into()),
         }
     }
 
@@ -176,26 +166,32 @@ impl Gate {
 
     /// Asks the source for each digest that the key may be known by: first what is in memory, and then, if that is not
     /// enough, in a future.
-    fn find(self: &Arc<Self>, key: &PresentedKey, attempt: Attempt) -> Decision {
+    fn find(self: &Arc<Self>, key: &PresentedKey, attempt: Attempt) -> Step {
         let mut digests = self.digests(key);
         while let Some(digest) = digests.next() {
             match self.source.find_now(&digest) {
                 Lookup::Absent => {}
-                Lookup::Found(found) => return Decision::Now(self.judge_found(found, &digest, attempt)),
+                Lookup::Found(found) => return self.found(found, &digest, attempt),
                 Lookup::Ask => {
                     let remaining: Vec<_> = std::iter::once(digest).chain(digests).collect();
-                    return Decision::Later(Box::pin(self.clone().find_later(remaining, attempt)));
+                    return Step::Wait(Box::pin(Arc::clone(self).find_later(remaining, attempt)));
                 }
             }
         }
-        Decision::Now(Err(RejectionReason::InvalidKey.into()))
+        self.fail(RejectionReason::InvalidKey, attempt)
     }
 
-    async fn find_later(self: Arc<Self>, digests: Vec<KeyDigest>, attempt: Attempt) -> Result<AuthContext, Rejection> {
-        let found = self.within_deadline(self.ask(&digests)).await;
-        match found.map_err(|error| self.unavailable(&error))? {
-            Some((digest, found)) => self.judge_found(found, digest, attempt),
-            None => Err(RejectionReason::InvalidKey.into()),
+    async fn find_later(self: Arc<Self>, digests: Vec<KeyDigest>, attempt: Attempt) -> Verdict {
+        // Who has guessed too often is not worth a question to the source.
+        if let Some(verdict) = self.out_of_attempts(&attempt).await {
+            return verdict;
+        }
+        let answer = self.timed(self.ask(&digests)).await;
+        let found = answer.unwrap_or_else(|elapsed| Err(StoreError::new(self.source.name(), "find a key", elapsed)));
+        match found {
+            Ok(Some((digest, found))) => self.found(found, digest, attempt).resolve().await,
+            Ok(None) => self.fail(RejectionReason::InvalidKey, attempt).resolve().await,
+            Err(error) => self.refuse(self.unavailable(&error), attempt).resolve().await,
         }
     }
 
@@ -213,15 +209,13 @@ impl Gate {
         Ok(None)
     }
 
-    async fn within_deadline<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        // Only Tokio's timer is known here; on another runtime the source has to keep its own deadline.
+    /// Waits for a backend, but not for ever. Only Tokio's timer is known here; on another runtime a backend has to keep
+    /// its own deadline.
+    async fn timed<T>(&self, answer: impl Future<Output = T>) -> Result<T, Elapsed> {
         if tokio::runtime::Handle::try_current().is_err() {
-            return answer.await;
+            return Ok(answer.await);
         }
-        match tokio::time::timeout(self.deadline, answer).await {
-            Ok(answer) => answer,
-            Err(elapsed) => Err(StoreError::new(self.source.name(), "find a key", elapsed)),
-        }
+        tokio::time::timeout(self.deadline, answer).await
     }
 
     /// The digests that the key may be known by, each once, and none for a key that has no known shape.
@@ -234,62 +228,31 @@ impl Gate {
         })
     }
 
-    fn judge_found(&self, found: KeyRef, digest: &KeyDigest, attempt: Attempt) -> Result<AuthContext, Rejection> {
+    /// Goes on with a record: usable, within its limits, allowed here, and paid for.
+    fn found(self: &Arc<Self>, key: KeyRef, digest: &KeyDigest, attempt: Attempt) -> Step {
         // Compared in constant time. A source that hands out another record than it was asked for cannot be believed.
-        if found.digest != *digest {
+        if key.digest != *digest {
             let error = StoreError::new(self.source.name(), "find a key", "the record found has another digest");
-            return Err(self.unavailable(&error));
+            return self.refuse(self.unavailable(&error), attempt);
         }
-        self.judge(&found, &attempt).map_err(|reason| Rejection::from(reason).with_key(&found.id))?;
-        Ok(self.context(Principal::Key(found), attempt))
-    }
-
-    /// Whether the key, known by now to be presented by somebody who has it, may be used for this request.
-    fn judge(&self, key: &KeyRecord, attempt: &Attempt) -> Result<(), RejectionReason> {
-        let elsewhere = key.realm.as_ref().is_some_and(|realm| Some(realm) != self.realm.as_ref())
-            || self.environment.as_ref().is_some_and(|ours| key.environment.as_ref().is_some_and(|its| its != ours));
-        if elsewhere {
-            return Err(RejectionReason::InvalidKey);
-        }
-        match key.state(attempt.at) {
-            KeyState::Active | KeyState::Overlap => {}
-            KeyState::Revoked => return Err(RejectionReason::RevokedKey { key_id: key.id.clone() }),
-            KeyState::Disabled => return Err(RejectionReason::DisabledKey { key_id: key.id.clone() }),
-            KeyState::Expired => {
-                return Err(RejectionReason::ExpiredKey { expired_at: key.expires_at.unwrap_or(attempt.at) });
-            }
-        }
-        if let Some(blocks) = &key.allowed_ips
-            && !attempt.client.address().is_some_and(|address| blocks.contains(address))
-        {
-            return Err(RejectionReason::IpNotAllowed);
-        }
-        if let Some(origins) = &key.allowed_origins
-            && !attempt.origin.as_ref().is_some_and(|origin| origins.iter().any(|allowed| origin == allowed.as_str()))
-        {
-            return Err(RejectionReason::OriginNotAllowed);
-        }
-        let unmet =
-            |required: &&_| !crate::key::ScopeRequirement::is_met_by(required, &key.scopes, &self.rules.hierarchy);
-        match self.routes.routes(&attempt.ruling).filter_map(|route| route.required_scopes()).find(unmet) {
-            None => Ok(()),
-            Some(required) => {
-                Err(RejectionReason::InsufficientScope { required: required.clone(), granted: key.scopes.clone() })
-            }
+        match self.judge_use(&key, &attempt) {
+            Ok(()) => self.charge(Principal::Key(key), attempt),
+            Err(reason) => self.refuse(Rejection::from(reason).with_key(&key.id), attempt),
         }
     }
 
-    fn context(&self, principal: Principal, attempt: Attempt) -> AuthContext {
+    fn context(&self, principal: Principal, attempt: Attempt, rate_limit: Option<LimitState>) -> AuthContext {
         AuthContext {
             principal,
             client: attempt.client,
             request_id: attempt.request_id,
+            rate_limit,
             rules: Arc::clone(&self.rules),
         }
     }
 
     /// The cause goes to the log, and the caller learns only that it has to come again.
-    fn unavailable(&self, error: &StoreError) -> Rejection {
+    fn unavailable(&self, error: &StoreError) -> RejectionReason {
         tracing::error!(
             target: "tower_api_key::store",
             backend = error.backend(),
@@ -297,7 +260,7 @@ impl Gate {
             error = %Chain(error),
             "a backend could not answer"
         );
-        RejectionReason::Unavailable { retry_after: self.unavailable_for }.into()
+        RejectionReason::Unavailable { retry_after: self.unavailable_for }
     }
 }
 
@@ -313,7 +276,23 @@ impl fmt::Debug for Gate {
     }
 }
 
-enum Decision {
-    Now(Result<AuthContext, Rejection>),
-    Later(BoxFuture<'static, Result<AuthContext, Rejection>>),
+/// What was decided, and how the limit stands that the decision is about.
+pub(crate) struct Verdict {
+    outcome: Result<AuthContext, Rejection>,
+    limit: Option<LimitReport>,
+}
+
+/// A stage's answer: a verdict, or that somebody has to be waited for.
+enum Step {
+    Done(Verdict),
+    Wait(BoxFuture<'static, Verdict>),
+}
+
+impl Step {
+    async fn resolve(self) -> Verdict {
+        match self {
+            Self::Done(verdict) => verdict,
+            Self::Wait(waiting) => waiting.await,
+        }
+    }
 }

@@ -36,8 +36,11 @@ impl<B> ResponseBody<B> {
         Self { kind: Kind::Refusal { body: Full::new(body) } }
     }
 
-    /// Unless this is a refusal, the inner body; else the text of the refusal.
-    pub(crate) fn into_inner(self) -> Result<B, Full<Bytes>> {
+    /// The inner service's body.
+    ///
+    /// # Errors
+    /// When this is the body of a refusal, which is handed back.
+    pub fn into_inner(self) -> Result<B, Full<Bytes>> {
         match self.kind {
             Kind::Inner { body } => Ok(body),
             Kind::Refusal { body } => Err(body),

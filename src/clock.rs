@@ -83,6 +83,11 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 
+    /// The next whole millisecond, for instants that are written down with milliseconds and must not come too early.
+    pub(crate) const fn rounded_up_to_millis(self) -> Self {
+        Self::clamped((self.0.saturating_add(999)).div_euclid(1_000) * 1_000)
+    }
+
     fn to_jiff(self) -> jiff::Timestamp {
         // Within four-digit years by construction, which is within what jiff can hold.
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)

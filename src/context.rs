@@ -6,8 +6,10 @@ use serde::de::DeserializeOwned;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::clock::Timestamp;
 use crate::ip::ClientIp;
 use crate::key::{KeyClass, KeyRef, NotAttached, OrganizationId, ScopeHierarchy, ScopeRequirement, ScopeSet, UserId};
+use crate::limit::LimitState;
 use crate::rejection::{Rejection, RejectionReason};
 use crate::request_id::RequestId;
 
@@ -17,13 +19,15 @@ use crate::request_id::RequestId;
 ///
 /// ```json
 /// { "method": "api_key", "source": "json-file", "keyId": "key_…", "keyName": "ci", "keyStart": "ak_live_3fX9",
-///   "user": null, "organization": null, "scopes": ["read"], "clientIp": "127.0.0.1", "requestId": "…", "rateLimit": null }
+///   "user": null, "organization": null, "scopes": ["read"], "clientIp": "127.0.0.1", "requestId": "…",
+///   "rateLimit": { "limit": 100, "remaining": 99, "resetAt": "2026-01-14T18:00:00.000Z" } }
 /// ```
 #[derive(Debug, Clone)]
 pub struct AuthContext {
     pub(crate) principal: Principal,
     pub(crate) client: ClientIp,
     pub(crate) request_id: Option<RequestId>,
+    pub(crate) rate_limit: Option<LimitState>,
     pub(crate) rules: Arc<ContextRules>,
 }
 
@@ -177,6 +181,11 @@ impl AuthContext {
         self.request_id.as_ref()
     }
 
+    /// How the limit stands that is closest to its end; `None` without a limit.
+    pub const fn rate_limit(&self) -> Option<&LimitState> {
+        self.rate_limit.as_ref()
+    }
+
     /// The source that knows the key.
     pub fn source(&self) -> Option<&str> {
         self.key().map(|key| key.source.as_deref().unwrap_or(&self.rules.source))
@@ -240,7 +249,19 @@ impl Serialize for AuthContext {
         struct Organization<'a> {
             id: &'a OrganizationId,
         }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct RateLimit {
+            limit: u32,
+            remaining: u32,
+            reset_at: Timestamp,
+        }
         let key = self.key();
+        let rate_limit = self.rate_limit.map(|LimitState { limit, remaining, reset, .. }| RateLimit {
+            limit,
+            remaining,
+            reset_at: reset.rounded_up_to_millis(),
+        });
         let mut fields = serializer.serialize_struct("AuthContext", 11)?;
         fields.serialize_field("method", &self.method())?;
         fields.serialize_field("source", &self.source())?;
@@ -252,7 +273,7 @@ impl Serialize for AuthContext {
         fields.serialize_field("scopes", self.scopes())?;
         fields.serialize_field("clientIp", &self.client.address())?;
         fields.serialize_field("requestId", &self.request_id)?;
-        fields.serialize_field("rateLimit", &None::<()>)?;
+        fields.serialize_field("rateLimit", &rate_limit)?;
         fields.end()
     }
 }

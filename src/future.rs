@@ -7,9 +7,8 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::authenticate::Admission;
+use crate::authenticate::{Admission, Verdict};
 use crate::body::ResponseBody;
-use crate::context::AuthContext;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::source::BoxFuture;
@@ -33,7 +32,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         /// A backend is asked. Service and request stay outside the boxed future, so that nothing is asked of their types.
-        Waiting { waiting: BoxFuture<'static, Result<AuthContext, Rejection>>, held: Option<(S, Request<B>)> },
+        Waiting { waiting: BoxFuture<'static, Verdict>, held: Option<(S, Request<B>)> },
         Refused { rejection: Option<Rejection> },
         Inner { #[pin] future: S::Future },
     }
@@ -49,7 +48,7 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
     }
 
     pub(crate) const fn wait(
-        waiting: BoxFuture<'static, Result<AuthContext, Rejection>>,
+        waiting: BoxFuture<'static, Verdict>,
         service: S,
         request: Request<B>,
         reply: Reply,

@@ -14,6 +14,7 @@ use crate::credential::{CredentialLocation, Credentials};
 use crate::error::ConfigError;
 use crate::ip::{IpPolicy, TrustedProxies};
 use crate::key::{Environment, Realm, ScopeHierarchy};
+use crate::limit::Limits;
 use crate::preflight::Preflights;
 use crate::rejection::{Challenges, Renderer, Style};
 use crate::route::{Entry, Methods, Openness, Route, RouteTable};
@@ -31,11 +32,15 @@ use crate::source::{ErasedSource, KeySource};
 /// 1. A route that is public, or a preflight that is let through, goes straight on.
 /// 2. An address that may not call is answered with 403.
 /// 3. No credential: 401, or on as anonymous where the route makes credentials optional. Several: 401.
-/// 4. A credential that no key can be, has a wrong checksum, or is unknown: 401.
+/// 4. A credential that no key can be, has a wrong checksum, or is unknown: 401, and a failed attempt of its address. Who
+///    has made too many gets 429, but for keys that memory knows.
 /// 5. A source that cannot tell: 503.
 /// 6. A key of another realm or environment, or one that is revoked, expired or disabled: 401.
-/// 7. A key that may not be used from this address or origin, or lacks a scope of the route: 403.
-/// 8. Everything else goes on, without the credential.
+/// 7. A key that may not be used from this address or origin: 403.
+/// 8. A limit of the key, its owner, its address or the route that is reached: 429.
+/// 9. A key that lacks a scope of the route: 403. The request has used its quotas by then, but no credit.
+/// 10. A key without credits left: 429.
+/// 11. Everything else goes on, without the credential.
 ///
 /// # Deployment caveat
 ///
@@ -116,6 +121,7 @@ pub struct ApiKeyLayerBuilder {
     unguarded: bool,
     proxies: TrustedProxies,
     ip_policy: Option<Arc<dyn IpPolicy>>,
+    limits: Option<Limits>,
     style: Style,
     request_ids: bool,
     audit: Arc<dyn AuditSink>,
@@ -146,6 +152,7 @@ impl ApiKeyLayerBuilder {
             unguarded: false,
             proxies: TrustedProxies::none(),
             ip_policy: None,
+            limits: None,
             style: Style::default(),
             request_ids: true,
             audit: Arc::new(TracingAudit),
@@ -260,6 +267,12 @@ impl ApiKeyLayerBuilder {
         self
     }
 
+    /// How often callers may call; as often as they like, unless set.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// How refusals are written; [`Style::flat`], unless set.
     pub fn style(mut self, style: Style) -> Self {
         self.style = style;
@@ -317,6 +330,8 @@ impl ApiKeyLayerBuilder {
                 Preflights::default()
             }),
         };
+        errors.extend(self.limits.iter().flat_map(Limits::validate).map(|error| ConfigError::new("limits", error)));
+        errors.extend(routes.as_ref().and_then(|routes| routes.check_limits(self.limits.as_ref()).err()));
         if self.deadline.is_zero() {
             errors.push(ConfigError::new("deadline", "a source that has no time to answer lets nobody in"));
         }
@@ -333,6 +348,7 @@ impl ApiKeyLayerBuilder {
         }
         let named = self.realm.clone().unwrap_or(Realm::from_static("api"));
         let challenges = Challenges::new(&self.credentials, &named);
+        let tells_wait = self.limits.as_ref().is_none_or(|limits| limits.limit_headers().tells_retry_after());
         let rules = ContextRules {
             hierarchy: self.hierarchy,
             source: self.source.name().to_owned(),
@@ -348,10 +364,11 @@ impl ApiKeyLayerBuilder {
                 preflights,
                 proxies: self.proxies,
                 ip_policy: self.ip_policy,
+                limits: self.limits,
                 realm: self.realm,
                 environment: self.environment,
                 rules: Arc::new(rules),
-                renderer: Renderer::new(self.style, challenges),
+                renderer: Renderer::new(self.style, challenges, tells_wait),
                 request_ids: self.request_ids,
                 audit: self.audit,
                 clock: self.clock,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::authenticate::Gate;
 use crate::body::ResponseBody;
 use crate::clock::Timestamp;
 use crate::context::AuthContext;
-use crate::ip::{ClientIp, UnknownIp};
-use crate::key::{KeyId, KeyRef};
+use crate::ip::ClientIp;
+use crate::key::KeyRef;
+use crate::limit::LimitReport;
 use crate::rejection::{Audience, Rejection, Unrendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::transport;
@@ -20,12 +21,20 @@ pub(crate) struct Reply {
     gate: Arc<Gate>,
     audience: Audience,
     request_id: Option<RequestId>,
-    method: Method,
-    uri: Uri,
-    at: Timestamp,
-    client: ClientIp,
-    key: Option<KeyRef>,
+    /// `None` on a public route, where nobody attempts anything.
+    attempted: Option<Attempted>,
+    limit: Option<LimitReport>,
     subprotocol: Option<HeaderValue>,
+}
+
+/// The facts that the audit event of an attempt has.
+pub(crate) struct Attempted {
+    pub(crate) method: Method,
+    /// As the caller wrote it.
+    pub(crate) uri: Uri,
+    pub(crate) at: Timestamp,
+    pub(crate) client: ClientIp,
+    pub(crate) key: Option<KeyRef>,
 }
 
 impl Reply {
@@ -33,57 +42,47 @@ impl Reply {
         Self {
             audience: gate.renderer.audience(parts, |copy| gate.put_away_credentials(copy)),
             request_id: gate.request_ids.then(|| RequestId::of(&parts.headers)),
-            method: parts.method.clone(),
-            uri: transport::original_uri(parts).clone(),
-            at: Timestamp::UNIX_EPOCH,
-            client: ClientIp::Unknown(UnknownIp::NoPeer),
-            key: None,
-            subprotocol: gate.credentials.real_subprotocol(&parts.headers),
+            attempted: None,
+            limit: None,
+            subprotocol: None,
             gate,
         }
     }
 
-    pub(crate) fn gate(&self) -> &Arc<Gate> {
+    pub(crate) const fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
-    pub(crate) const fn identify(&mut self, at: Timestamp, client: ClientIp) {
-        self.at = at;
-        self.client = client;
+    /// Keeps what the credentials' removal or the inner service would take away.
+    pub(crate) fn attempt(&mut self, at: Timestamp, client: ClientIp, parts: &Parts) {
+        self.subprotocol = self.gate.credentials.real_subprotocol(&parts.headers);
+        let uri = transport::original_uri(parts).clone();
+        self.attempted = Some(Attempted { method: parts.method.clone(), uri, at, client, key: None });
     }
 
     pub(crate) fn accepted(&mut self, context: &AuthContext) {
-        self.key = context.key().cloned();
+        if let Some(attempted) = &mut self.attempted {
+            attempted.key = context.key().cloned();
+        }
     }
 
-    pub(crate) const fn at(&self) -> Timestamp {
-        self.at
+    pub(crate) fn limited(&mut self, report: Option<LimitReport>) {
+        self.limit = report;
     }
 
-    pub(crate) const fn client(&self) -> ClientIp {
-        self.client
-    }
-
-    pub(crate) const fn method(&self) -> &Method {
-        &self.method
-    }
-
-    /// As the caller wrote it.
-    pub(crate) fn path(&self) -> &str {
-        self.uri.path()
+    pub(crate) const fn attempted(&self) -> Option<&Attempted> {
+        self.attempted.as_ref()
     }
 
     pub(crate) const fn request_id(&self) -> Option<&RequestId> {
         self.request_id.as_ref()
     }
 
-    pub(crate) fn key_id(&self) -> Option<&KeyId> {
-        self.key.as_ref().map(|key| &key.id)
-    }
-
     /// The response to a request that the gate refused.
     pub(crate) fn refuse<B>(self, rejection: Rejection) -> Response<ResponseBody<B>> {
-        self.gate.renderer.render(rejection, self.audience, self.request_id.as_ref()).map(ResponseBody::refusal)
+        let mut response = self.gate.renderer.render(rejection, self.audience, self.request_id.as_ref());
+        write_limit(&self.gate, self.limit.as_ref(), response.headers_mut());
+        response.map(ResponseBody::refusal)
     }
 
     /// The response of the inner service, with what belongs on it. A refusal that comes out of it unrendered gets the
@@ -91,15 +90,28 @@ impl Reply {
     pub(crate) fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         if let Some(Unrendered(rejection)) = response.extensions_mut().remove() {
             self.gate.record_refusal(&rejection, &self);
-            return self.refuse(rejection);
+            let allow = response.headers_mut().remove(header::ALLOW);
+            let mut refusal = self.refuse(rejection);
+            // RFC 9110 §15.5.6: a 405 says which methods there are, which only the router knows.
+            if let Some(allow) = allow {
+                refusal.headers_mut().insert(header::ALLOW, allow);
+            }
+            return refusal;
         }
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let Some(protocol) = self.subprotocol.filter(|_| upgraded) {
             response.headers_mut().entry(header::SEC_WEBSOCKET_PROTOCOL).or_insert(protocol);
         }
+        write_limit(&self.gate, self.limit.as_ref(), response.headers_mut());
         if let Some(id) = &self.request_id {
             response.headers_mut().insert(X_REQUEST_ID, id.to_header());
         }
         response.map(ResponseBody::inner)
+    }
+}
+
+fn write_limit(gate: &Gate, limit: Option<&LimitReport>, headers: &mut HeaderMap) {
+    if let (Some(limits), Some(report)) = (&gate.limits, limit) {
+        limits.limit_headers().write(report, headers);
     }
 }

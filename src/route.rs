@@ -10,14 +10,17 @@
 //!    service could take for it: in another case, percent-encoded, with doubled or trailing slashes, backslashes, or path
 //!    parameters (`;a=b`). A path with dot segments can be read as any other, so all restrictions for its method hold.
 
-use std::borrow::Cow;
+mod matcher;
+mod spelling;
 
 use http::Method;
-use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
+use self::matcher::Matcher;
+use self::spelling::{Readings, is_dynamic, is_plain, is_usual, respell_pattern};
 use crate::error::ConfigError;
 use crate::key::ScopeRequirement;
+use crate::limit::{Limits, Quota, RouteQuotas, Subject};
 
 /// What a route asks of a caller who is known.
 ///
@@ -27,16 +30,18 @@ use crate::key::ScopeRequirement;
 ///
 /// let route = Route::new().scopes(Scope::from_static("write"));
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Route {
     scopes: Option<ScopeRequirement>,
+    cost: u32,
+    quotas: Vec<Quota>,
 }
 
 impl Route {
-    /// A route for everybody who is known.
+    /// A route for everybody who is known, at a cost of 1.
     pub const fn new() -> Self {
-        Self { scopes: None }
+        Self { scopes: None, cost: 1, quotas: Vec::new() }
     }
 
     /// The scopes that it needs. An array stands for all of its scopes.
@@ -45,9 +50,37 @@ impl Route {
         self
     }
 
+    /// How many permits of each quota, and how many credits, a request takes; 1, unless set.
+    pub const fn cost(mut self, permits: u32) -> Self {
+        self.cost = permits;
+        self
+    }
+
+    /// Adds a quota that each caller has on this route, beside those it has elsewhere.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quotas.push(quota);
+        self
+    }
+
+    /// How many permits and credits a request takes.
+    pub const fn cost_of_a_request(&self) -> u32 {
+        self.cost
+    }
+
+    /// The quotas that each caller has on this route.
+    pub fn quotas(&self) -> &[Quota] {
+        &self.quotas
+    }
+
     /// The scopes that it needs, if any.
     pub const fn required_scopes(&self) -> Option<&ScopeRequirement> {
         self.scopes.as_ref()
+    }
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -108,10 +141,12 @@ pub(crate) struct Ruling {
     method: Option<Method>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RouteTable {
     entries: Vec<Entry>,
     default: Route,
+    /// What the quotas of each entry count under.
+    subjects: Vec<Subject>,
     /// Entries that belong together: those of one pattern, for one method.
     groups: Vec<Vec<usize>>,
     exact: Matcher,
@@ -135,7 +170,8 @@ impl RouteTable {
             (entry.openness == Openness::Guarded).then(|| respell_pattern(&entry.pattern))
         })?;
         let unusual = !entries.iter().all(|entry| is_usual(&entry.pattern));
-        Ok(Self { entries, default, groups, exact, respelt, restricting, unusual })
+        let subjects = entries.iter().map(|entry| Subject::route(&entry.pattern)).collect();
+        Ok(Self { entries, default, subjects, groups, exact, respelt, restricting, unusual })
     }
 
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
@@ -197,82 +233,45 @@ impl RouteTable {
         named.into_iter().chain(default)
     }
 
+    /// What a request costs: the dearest of what holds for it.
+    pub(crate) fn cost(&self, ruling: &Ruling) -> u32 {
+        self.routes(ruling).map(Route::cost_of_a_request).max().unwrap_or(1)
+    }
+
+    /// The quotas of the route, and what they count under. Of several readings of a path, the first that has any.
+    pub(crate) fn quotas(&self, ruling: &Ruling) -> Option<RouteQuotas<'_>> {
+        let mut indices = ruling.groups.iter().flat_map(|group| &self.groups[*group]);
+        let index = *indices.find(|index| !self.entries[**index].route.quotas.is_empty())?;
+        Some(RouteQuotas { route: self.subjects[index], quotas: &self.entries[index].route.quotas })
+    }
+
+    /// What is wrong with costs and quotas, given the limits of the layer.
+    pub(crate) fn check_limits(&self, limits: Option<&Limits>) -> Result<(), ConfigError> {
+        let routes = self.entries.iter().map(|entry| (entry.setting, &*entry.pattern, &entry.route));
+        let routes = routes.chain([("default_route", "*", &self.default)]);
+        ConfigError::all(routes.flat_map(|(setting, pattern, route)| {
+            let named = |problem: String| ConfigError::new(setting, format_args!("{pattern:?}: {problem}"));
+            let mut problems: Vec<_> = route
+                .quotas
+                .iter()
+                .filter_map(|quota| quota.validate().err())
+                .map(|error| named(error.to_string()))
+                .collect();
+            match limits {
+                Some(limits) => problems
+                    .extend(limits.validate_cost("cost", route.cost).iter().map(|error| named(error.to_string()))),
+                None if !route.quotas.is_empty() || route.cost != 1 => {
+                    problems.push(named("a quota or a cost needs `limits`, which count it".to_owned()));
+                }
+                None => {}
+            }
+            problems
+        }))
+    }
+
     fn entries(&self, group: Option<usize>) -> impl Iterator<Item = &Entry> {
         group.into_iter().flat_map(|group| &self.groups[group]).map(|index| &self.entries[*index])
     }
-}
-
-/// Finds the closest pattern among those that are for a method. There is a router for each method that is named and one
-/// for the others: in a single one, an entry for `GET` would hide a wider pattern that restricts `DELETE`.
-#[derive(Debug, Default)]
-struct Matcher {
-    named: Vec<(Method, matchit::Router<usize>)>,
-    others: matchit::Router<usize>,
-}
-
-impl Matcher {
-    /// `pattern` is how an entry is written here; `None` leaves it out.
-    fn new(
-        entries: &[Entry],
-        groups: &mut Vec<Vec<usize>>,
-        pattern: impl Fn(&Entry) -> Option<String>,
-    ) -> Result<Self, ConfigError> {
-        let patterns: Vec<_> = entries.iter().map(pattern).collect();
-        let mut methods = vec![Method::GET, Method::HEAD];
-        for method in entries.iter().filter_map(|entry| entry.methods.0.as_ref()).flatten() {
-            if !methods.contains(method) {
-                methods.push(method.clone());
-            }
-        }
-        let mut errors = Vec::new();
-        let mut router = |method: Option<&Method>| {
-            let mut router = matchit::Router::new();
-            for (pattern, indices) in by_pattern(entries, &patterns, method) {
-                let Entry { setting, pattern: written, .. } = &entries[indices[0]];
-                if let Err(error) = router.insert(pattern, groups.len()) {
-                    let error = ConfigError::new(*setting, format_args!("{written:?}: {error}"));
-                    if !errors.contains(&error) {
-                        errors.push(error);
-                    }
-                }
-                groups.push(indices);
-            }
-            router
-        };
-        let others = router(None);
-        let named = methods.into_iter().map(|method| (method.clone(), router(Some(&method)))).collect();
-        ConfigError::all(errors)?;
-        Ok(Self { named, others })
-    }
-
-    fn find(&self, method: &Method, path: &str) -> Option<usize> {
-        let named = self.named.iter().find(|(named, _)| named == method);
-        named.map_or(&self.others, |(_, router)| router).at(path).ok().map(|found| *found.value)
-    }
-}
-
-/// The entries that are for `method`, or for every method, by their pattern. One for `HEAD` goes before one for `GET`.
-fn by_pattern(entries: &[Entry], patterns: &[Option<String>], method: Option<&Method>) -> Vec<(String, Vec<usize>)> {
-    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
-    for (index, pattern) in patterns.iter().enumerate() {
-        if let Some(pattern) = pattern
-            && entries[index].methods.is_for(method)
-        {
-            match groups.iter_mut().find(|(other, _)| other == pattern) {
-                Some((_, indices)) => indices.push(index),
-                None => groups.push((pattern.clone(), vec![index])),
-            }
-        }
-    }
-    if method == Some(&Method::HEAD) {
-        for (_, indices) in &mut groups {
-            let own = |index: &usize| entries[*index].methods.contains(&Method::HEAD);
-            if indices.iter().any(own) {
-                indices.retain(own);
-            }
-        }
-    }
-    groups
 }
 
 impl Entry {
@@ -324,126 +323,6 @@ impl Methods {
             _ => true,
         }
     }
-}
-
-fn is_dynamic(pattern: &str) -> bool {
-    pattern.contains('{')
-}
-
-/// Whether no service could read the path in two ways: also decoded, it has no empty segment or one of dots and spaces
-/// alone, no backslash, semicolon, percent sign or control character, and not more slashes.
-fn is_plain(path: &str) -> bool {
-    let decoded = percent_decode_str(path).decode_utf8_lossy();
-    let plain = |segment: &str| {
-        !segment.trim_matches(['.', ' ']).is_empty()
-            && !segment.contains(|character: char| matches!(character, '\\' | ';' | '%') || character.is_control())
-    };
-    let slashes = |text: &str| text.bytes().filter(|byte| *byte == b'/').count();
-    // An encoded dot is one that somebody did not want to be seen.
-    let hidden = path.len() != decoded.len() && path.to_ascii_lowercase().contains("%2e");
-    let segments = decoded.strip_prefix('/').is_some_and(|segments| segments.split('/').all(plain));
-    path == "/" || (segments && !hidden && slashes(path) == slashes(&decoded))
-}
-
-/// Whether a lenient service reads the path as it is written.
-fn is_usual(path: &str) -> bool {
-    let mut previous = 0;
-    for byte in path.bytes() {
-        if matches!(byte, b'%' | b';' | b'\\' | b'A'..=b'Z') || (previous == b'/' && matches!(byte, b'/' | b'.')) {
-            return false;
-        }
-        previous = byte;
-    }
-    path == "/" || previous != b'/'
-}
-
-/// The ways in which a lenient service may read a path, each in lower case and without empty segments.
-struct Readings {
-    texts: SmallVec<[String; 2]>,
-    /// In one of them there is a segment `.` or `..`. What that means depends on what is decoded and merged before: no
-    /// client writes such a path without intent.
-    dotted: bool,
-}
-
-impl Readings {
-    fn of(path: &str) -> Self {
-        let mut readings = Self { texts: SmallVec::new(), dotted: false };
-        let mut decoded = Cow::Borrowed(path);
-        // Encoded twice or thrice happens behind chains of proxies. More is left alone: nothing decodes it.
-        for _ in 0..=3 {
-            readings.split(&decoded);
-            let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
-            if next == *decoded {
-                break;
-            }
-            decoded = Cow::Owned(next);
-        }
-        readings
-    }
-
-    /// Backslashes may be slashes, and what follows a semicolon may be no part of the segment.
-    fn split(&mut self, text: &str) {
-        let (backslash, semicolon) = (text.contains('\\'), text.contains(';'));
-        for backslashes in [false, true].into_iter().take(1 + usize::from(backslash)) {
-            for parameters in [false, true].into_iter().take(1 + usize::from(semicolon)) {
-                let segments = text.split(|character| character == '/' || (backslashes && character == '\\'));
-                let segments: SmallVec<[&str; 16]> = segments
-                    .map(|segment| if parameters { segment.split(';').next().unwrap_or_default() } else { segment })
-                    .collect();
-                self.dotted |= segments.iter().any(|segment| matches!(*segment, "." | ".."));
-                let reading = join_lower(segments.into_iter());
-                if !self.texts.contains(&reading) {
-                    self.texts.push(reading);
-                }
-            }
-        }
-    }
-}
-
-fn join_lower<'a>(segments: impl Iterator<Item = &'a str>) -> String {
-    let mut joined = String::new();
-    for segment in segments.filter(|segment| !segment.is_empty()) {
-        joined.push('/');
-        joined.push_str(segment);
-    }
-    if joined.is_empty() { "/".to_owned() } else { joined.to_lowercase() }
-}
-
-/// The same for a pattern. Its parameters are numbered, so that patterns which differ in their names alone are the same.
-fn respell_pattern(pattern: &str) -> String {
-    let mut parameters = 0;
-    let segments = pattern.split('/').map(|segment| match is_dynamic(segment) {
-        true => respell_dynamic(segment, &mut parameters),
-        false => {
-            let decoded = percent_decode_str(segment).decode_utf8_lossy().to_lowercase();
-            decoded.replace('{', "{{").replace('}', "}}")
-        }
-    });
-    let segments: Vec<_> = segments.filter(|segment| !segment.is_empty()).collect();
-    format!("/{}", segments.join("/"))
-}
-
-/// A segment with parameters, and maybe with text around them, where `{{` and `}}` stand for braces.
-fn respell_dynamic(segment: &str, parameters: &mut usize) -> String {
-    let mut respelt = String::new();
-    let mut rest = segment;
-    while let Some(character) = rest.chars().next() {
-        let end = rest.find('}').unwrap_or(rest.len() - 1);
-        let length = if rest.starts_with("{{") || rest.starts_with("}}") {
-            respelt.push_str(&rest[..2]);
-            2
-        } else if character == '{' {
-            let star = if rest.starts_with("{*") { "*" } else { "" };
-            respelt.push_str(&format!("{{{star}p{parameters}}}"));
-            *parameters += 1;
-            end + 1
-        } else {
-            respelt.extend(character.to_lowercase());
-            character.len_utf8()
-        };
-        rest = &rest[length..];
-    }
-    respelt
 }
 
 #[cfg(test)]

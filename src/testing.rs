@@ -150,6 +150,7 @@ impl ContextBuilder {
             principal,
             client: self.client.map_or(ClientIp::Unknown(UnknownIp::NoPeer), ClientIp::Known),
             request_id: Some(RequestId::fresh()),
+            rate_limit: None,
             rules: Arc::new(ContextRules { hierarchy: self.hierarchy, source: "test".to_owned(), unguarded: false }),
         }
     }

@@ -106,7 +106,13 @@ impl Decision {
 
     /// [`Decision::retry_after`] in whole seconds, rounded up, at least 1.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after().map(|wait| whole_seconds(wait).max(1))
+        self.state().and_then(LimitState::retry_after_seconds)
+    }
+}
+
+impl LimitState {
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.verdict.wait().map(|wait| whole_seconds(wait).max(1))
     }
 }
 

@@ -5,7 +5,7 @@ mod value;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
-use super::{Charge, Decision, LimitState};
+use super::{Charge, Decision, LimitState, Verdict};
 use crate::clock::Timestamp;
 use crate::limit::decision::whole_seconds;
 
@@ -113,23 +113,44 @@ impl LimitHeaders {
 
     /// Adds the fields to a response. `charges`, `decision` and `now` are what the limiter was asked and answered.
     pub fn apply(&self, headers: &mut HeaderMap, charges: &[Charge<'_>], decision: &Decision, now: Timestamp) {
-        let Some(state) = decision.state() else { return };
-        if self.x_ratelimit && ![LIMIT, REMAINING, RESET].iter().any(|name| headers.contains_key(name)) {
-            headers.insert(LIMIT, value::number(u64::from(state.limit)));
-            headers.insert(REMAINING, value::number(u64::from(state.remaining)));
-            headers.insert(RESET, self.reset_value(state, now));
+        if let Some(report) = self.report(charges, decision, now) {
+            self.write(&report, headers);
         }
-        if self.ietf && ![POLICY, STATE].iter().any(|name| headers.contains_key(name)) {
-            for (name, value) in [POLICY, STATE].into_iter().zip(ietf::values(charges, decision, now)) {
-                headers.insert(name, value);
+    }
+
+    /// What the fields will say. Owned, so that it can be kept while the request is served; `None` without a limit.
+    pub(crate) fn report(&self, charges: &[Charge<'_>], decision: &Decision, now: Timestamp) -> Option<LimitReport> {
+        let ietf = self.ietf.then(|| ietf::values(charges, decision, now).collect());
+        decision.state().map(|state| LimitReport { state: *state, now, ietf })
+    }
+
+    /// Writes a [`report`](Self::report) into the fields of a response.
+    pub(crate) fn write(&self, report: &LimitReport, headers: &mut HeaderMap) {
+        // Going through the few fields there are is faster than looking each of ours up.
+        let has = |prefix: &str| headers.keys().any(|name| name.as_str().starts_with(prefix));
+        let x_ratelimit = self.x_ratelimit && !has("x-ratelimit-");
+        let ietf = !headers.contains_key(POLICY) && !headers.contains_key(STATE);
+        if x_ratelimit {
+            headers.insert(LIMIT, value::number(u64::from(report.state.limit)));
+            headers.insert(REMAINING, value::number(u64::from(report.state.remaining)));
+            headers.insert(RESET, self.reset_value(&report.state, report.now));
+        }
+        if let Some(values) = report.ietf.as_deref().filter(|_| ietf) {
+            for (name, value) in [POLICY, STATE].into_iter().zip(values) {
+                headers.insert(name, value.clone());
             }
         }
-        if let Some(seconds) = decision.retry_after_seconds()
+        if let Some(seconds) = report.state.retry_after_seconds()
             && self.retry_after
             && !headers.contains_key(RETRY_AFTER)
         {
             headers.insert(RETRY_AFTER, value::number(seconds));
         }
+    }
+
+    /// Whether `Retry-After` is among the fields.
+    pub(crate) const fn tells_retry_after(&self) -> bool {
+        self.retry_after
     }
 
     fn reset_value(&self, state: &LimitState, now: Timestamp) -> HeaderValue {
@@ -138,6 +159,23 @@ impl LimitHeaders {
             ResetFormat::EpochSeconds => value::signed(value::ceiling(state.reset.unix_micros(), 1_000_000)),
             ResetFormat::DeltaSeconds => value::number(whole_seconds(state.reset.since(now))),
         }
+    }
+}
+
+/// How limits stood when a request was decided on.
+#[derive(Debug, Clone)]
+pub(crate) struct LimitReport {
+    pub(crate) state: LimitState,
+    now: Timestamp,
+    /// `RateLimit-Policy` and `RateLimit`, if they are sent.
+    ietf: Option<Box<[HeaderValue]>>,
+}
+
+impl LimitReport {
+    /// The same, of a limit that was looked at and not asked for: it tells nobody to wait.
+    pub(crate) const fn without_wait(mut self) -> Self {
+        self.state.verdict = Verdict::Admitted;
+        self
     }
 }
 

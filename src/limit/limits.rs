@@ -5,10 +5,12 @@ mod facts;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use self::error::LimitsError;
 use self::error::Problem;
 pub use self::facts::{LimitFacts, RouteQuotas};
+use super::credits::CreditBook;
 use super::{
     Charge, Charges, Decision, Detail, LimitHeaders, LimiterError, Quota, RateLimiter, SharedRateLimiter, Subject,
 };
@@ -23,8 +25,8 @@ use crate::clock::Timestamp;
 /// search and means no limit; an empty list is nothing, and the search goes on.
 ///
 /// # Failed attempts
-/// They count by address, apart from requests. Peek at [`Limits::failure_charges`] before a credential is looked up, and
-/// take them when it was wrong. If that take is refused, others from the same address have used up the permits
+/// They count by address, apart from requests. Peek at [`Limits::failure_charges`] before a credential is looked up,
+/// and take them when it was wrong. If that take is refused, others from the same address have used up the permits
 /// meanwhile: answer as if the peek had been refused, and no more than the quota ever hear that they guessed wrong.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -34,8 +36,10 @@ pub struct Limits {
     per_owner: Vec<Quota>,
     per_organization: Vec<Quota>,
     per_address: Vec<Quota>,
+    anonymous: Vec<Quota>,
     failures: Vec<Quota>,
     plans: BTreeMap<String, Vec<Quota>>,
+    credits: Arc<CreditBook>,
     headers: LimitHeaders,
 }
 
@@ -48,8 +52,10 @@ impl Limits {
             per_owner: Vec::new(),
             per_organization: Vec::new(),
             per_address: Vec::new(),
+            anonymous: Vec::new(),
             failures: Vec::new(),
             plans: BTreeMap::new(),
+            credits: Arc::default(),
             headers: LimitHeaders::new(),
         }
     }
@@ -81,6 +87,12 @@ impl Limits {
     /// Sets the quotas of each key that is on this plan.
     pub fn plan(mut self, name: impl Into<String>, quotas: impl IntoIterator<Item = Quota>) -> Self {
         self.plans.insert(name.into(), quotas.into_iter().collect());
+        self
+    }
+
+    /// Adds a quota for each address that anonymous requests come from, where the layer lets them through.
+    pub fn anonymous(mut self, quota: Quota) -> Self {
+        self.anonymous.push(quota);
         self
     }
 
@@ -141,6 +153,9 @@ impl Limits {
         if !self.per_address.is_empty() {
             add(facts.address.map(Subject::address), &self.per_address);
         }
+        if facts.client.is_none() && !self.anonymous.is_empty() {
+            add(facts.address.map(Subject::anonymous), &self.anonymous);
+        }
         if let Some(route) = facts.route.filter(|route| !route.quotas.is_empty()) {
             add(Some(facts.subject_on(route.route)), route.quotas);
         }
@@ -183,7 +198,6 @@ impl Limits {
     }
 
     /// Which header fields tell clients about limits.
-    #[must_use]
     pub const fn limit_headers(&self) -> &LimitHeaders {
         &self.headers
     }
@@ -192,6 +206,23 @@ impl Limits {
     #[must_use]
     pub const fn limiter(&self) -> &SharedRateLimiter {
         &self.limiter
+    }
+
+    /// The balances of keys that have credits.
+    pub(crate) fn credits(&self) -> &CreditBook {
+        &self.credits
+    }
+
+    pub(crate) const fn counts_owners(&self) -> bool {
+        !self.per_owner.is_empty()
+    }
+
+    pub(crate) const fn counts_organizations(&self) -> bool {
+        !self.per_organization.is_empty()
+    }
+
+    pub(crate) const fn counts_failures(&self) -> bool {
+        !self.failures.is_empty()
     }
 
     fn quotas_of_client<'a>(&'a self, facts: &LimitFacts<'a>) -> &'a [Quota] {
@@ -210,6 +241,7 @@ impl Limits {
             ("per_owner", &self.per_owner),
             ("per_organization", &self.per_organization),
             ("per_address", &self.per_address),
+            ("anonymous", &self.anonymous),
             ("failures", &self.failures),
         ];
         let plans = self.plans.iter().map(|(name, quotas)| (format!("plan {name:?}"), quotas.as_slice()));

@@ -11,7 +11,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use self::key::{Key, Seed};
-use self::shard::Shard;
+use self::shard::{Place, Shard};
 use self::sync::{Mutex, MutexGuard, lock};
 use super::counter::Rule;
 use super::{Charge, Decision, Detail, LimitState, RateLimiter, SubjectKind, Verdict};
@@ -25,18 +25,19 @@ use crate::clock::Timestamp;
 /// # How much memory
 /// Two classes of subjects are kept apart, each up to a capacity: those that somebody issued (keys, users, owners,
 /// organizations, routes) and those that [anyone can make up](SubjectKind::is_open) (addresses). A flood of addresses
-/// therefore takes nothing from the keys. A subject takes 40 bytes under a fixed window or GCRA, times the free room of a
-/// table, and up to 1 KiB more under a sliding window. [`MemoryRateLimiter::max_entries`] is the bound.
+/// therefore takes nothing from the keys. A counter takes 40 bytes, with the free room of its table 50 to 65, and under
+/// a sliding window up to 1 KiB more. [`MemoryRateLimiter::max_entries`] is the bound on their number.
 ///
 /// # When a class is full
-/// First, counters that are as good as new are dropped. If that is not enough, the subjects there are keep their own
-/// counters, and newcomers share counters by groups until those have run out. So nobody, by whatever flood of addresses, gets more
-/// than a quota allows, and nobody who was counted before the flood is affected by it; newcomers during the flood can be
-/// refused early, since they share. A newcomer for whom not even a shared counter is left is refused.
+/// First, counters that are as good as new are dropped. If that is not enough, the subjects that are there keep their
+/// counters, and newcomers share counters by groups until those have run out. So nobody, by whatever flood of
+/// addresses, gets more than a quota allows, and nobody who was counted before the flood is affected by it. Newcomers
+/// during the flood can be refused early, since they share, and a shared window runs from the group's first request. A
+/// newcomer for whom not even a shared counter is left is refused.
 ///
 /// # Clock
-/// The `now` of one caller may lie slightly before that of another; such a call counts as made at the later instant where
-/// otherwise a permit would come back.
+/// The `now` of one caller may lie slightly before that of another; such a call counts as made at the later instant
+/// where otherwise a permit would come back.
 pub struct MemoryRateLimiter {
     seed: Seed,
     issued: Box<[Mutex<Shard>]>,
@@ -52,9 +53,10 @@ struct Located<'a> {
     lock: usize,
 }
 
-/// Charges up to this number need no allocation.
-const INLINE: usize = 8;
+/// Charges up to this number need no allocation here. More would cost more to hand around than the allocation.
+const INLINE: usize = 6;
 
+type Found = SmallVec<[(Place, LimitState); INLINE]>;
 type Guards<'a> = SmallVec<[MutexGuard<'a, Shard>; INLINE]>;
 
 impl MemoryRateLimiter {
@@ -99,6 +101,14 @@ impl MemoryRateLimiter {
         (index, &class[index])
     }
 
+    fn take_at_once(&self, charges: &[Charge<'_>], detail: Detail, now: Timestamp) -> Decision {
+        match charges {
+            [] => Decision::UNLIMITED,
+            [one] => Decision::from_states([self.take_one(one, now)], detail),
+            all => self.take_all(all, detail, now),
+        }
+    }
+
     fn take_one(&self, charge: &Charge<'_>, now: Timestamp) -> LimitState {
         let Some(rule) = Rule::of(charge.quota) else {
             return uncounted(charge, now);
@@ -114,28 +124,35 @@ impl MemoryRateLimiter {
 
     fn take_all(&self, charges: &[Charge<'_>], detail: Detail, now: Timestamp) -> Decision {
         let (located, mut guards) = self.locate(charges);
-        let states = look_all(&located, &mut guards, now);
-        if states.iter().any(|state| state.verdict != Verdict::Admitted) {
-            return Decision::from_states(states, detail);
+        let found = look_all(&located, &mut guards, now);
+        if found.iter().any(|(_, state)| state.verdict != Verdict::Admitted) {
+            return Decision::from_states(found.into_iter().map(|(_, state)| state), detail);
         }
-        for Located { charge, rule, key, lock } in &located {
-            if let (Some(rule), 1..) = (rule, charge.cost) {
-                // Where a charge belongs is asked again: an earlier one may have moved what there was.
-                let (place, _) = guards[*lock].look(*key, charge, rule, 0, now);
-                let _ = guards[*lock].take(place, *key, charge, rule, now);
+        if is_settled(&located, &found) {
+            let take = |(one, (place, state)): (&Located<'_>, &(Place, LimitState))| match &one.rule {
+                Some(rule) if one.charge.cost > 0 => guards[one.lock].take(*place, one.key, one.charge, rule, now),
+                _ => *state,
+            };
+            return Decision::from_states(located.iter().zip(&found).map(take), detail);
+        }
+        for one in &located {
+            if let (Some(rule), 1..) = (&one.rule, one.charge.cost) {
+                let (place, _) = guards[one.lock].look(one.key, one.charge, rule, 0, now);
+                let _ = guards[one.lock].take(place, one.key, one.charge, rule, now);
             }
         }
-        // Looked at once more, because two charges may have met on one counter.
-        Decision::from_states(located.iter().map(|one| look(one, &mut guards, 0, now)), detail)
+        Decision::from_states(located.iter().map(|one| look(one, &mut guards, 0, now).1), detail)
     }
 
     fn peek_all(&self, charges: &[Charge<'_>], detail: Detail, now: Timestamp) -> Decision {
         let (located, mut guards) = self.locate(charges);
-        Decision::from_states(look_all(&located, &mut guards, now), detail)
+        let found = look_all(&located, &mut guards, now);
+        Decision::from_states(found.into_iter().map(|(_, state)| state), detail)
     }
 
     /// Locks every shard that the charges need, each once and always in the same order, so that no two callers can wait
     /// for each other.
+    #[inline]
     fn locate<'a>(&'a self, charges: &'a [Charge<'a>]) -> (SmallVec<[Located<'a>; INLINE]>, Guards<'a>) {
         let mut located: SmallVec<[Located<'a>; INLINE]> = SmallVec::with_capacity(charges.len());
         let mut wanted: SmallVec<[(bool, usize); INLINE]> = SmallVec::with_capacity(charges.len());
@@ -189,18 +206,8 @@ impl RateLimiter for MemoryRateLimiter {
     }
 }
 
-impl MemoryRateLimiter {
-    fn take_at_once(&self, charges: &[Charge<'_>], detail: Detail, now: Timestamp) -> Decision {
-        match charges {
-            [] => Decision::UNLIMITED,
-            [one] => Decision::from_states([self.take_one(one, now)], detail),
-            all => self.take_all(all, detail, now),
-        }
-    }
-}
-
 /// How all charges would fare. Of several on one counter, each also has to leave room for those before it.
-fn look_all(located: &[Located<'_>], guards: &mut Guards<'_>, now: Timestamp) -> SmallVec<[LimitState; INLINE]> {
+fn look_all(located: &[Located<'_>], guards: &mut Guards<'_>, now: Timestamp) -> Found {
     let cost_until = |index: usize| {
         let key = located[index].key;
         let same = located[..=index].iter().filter(|other| other.key == key);
@@ -209,15 +216,23 @@ fn look_all(located: &[Located<'_>], guards: &mut Guards<'_>, now: Timestamp) ->
     located.iter().enumerate().map(|(index, one)| look(one, guards, cost_until(index), now)).collect()
 }
 
-fn look(one: &Located<'_>, guards: &mut Guards<'_>, cost: u64, now: Timestamp) -> LimitState {
+fn look(one: &Located<'_>, guards: &mut Guards<'_>, cost: u64, now: Timestamp) -> (Place, LimitState) {
     match &one.rule {
-        Some(rule) => guards[one.lock].look(one.key, one.charge, rule, cost, now).1,
-        None => uncounted(one.charge, now),
+        Some(rule) => guards[one.lock].look(one.key, one.charge, rule, cost, now),
+        None => (Place::Nowhere, uncounted(one.charge, now)),
     }
 }
 
-/// The state of a quota that needs no counter: an unlimited one, or one whose numbers make no sense, under which nothing
-/// is ever admitted, whatever was meant.
+/// Whether every charge has a counter of its own already, and no two have the same. Then taking one moves none of the
+/// others, and changes nothing for them; else each has to be looked up again.
+fn is_settled(located: &[Located<'_>], found: &Found) -> bool {
+    let alone = |index: usize| located[..index].iter().all(|other| other.key != located[index].key);
+    let in_place = |index: usize| located[index].rule.is_none() || matches!(found[index].0, Place::Own(_));
+    (0..located.len()).all(|index| in_place(index) && alone(index))
+}
+
+/// The state of a quota that needs no counter: an unlimited one, or one whose numbers make no sense, under which
+/// nothing is ever admitted, whatever was meant.
 fn uncounted(charge: &Charge<'_>, now: Timestamp) -> LimitState {
     if charge.quota.is_unlimited() {
         return LimitState { limit: u32::MAX, remaining: u32::MAX, reset: now, verdict: Verdict::Admitted };

@@ -1,8 +1,8 @@
 //! Limits: how much who may do in how long.
 //!
 //! A [`Quota`] says how much, a [`Subject`] who, and a [`Charge`] puts the two together with a cost. A [`RateLimiter`]
-//! answers with a [`Decision`] on all charges of a request at once. [`Limits`] is what a service configures: which quotas
-//! hold for keys, owners, organizations, addresses and plans. [`LimitHeaders`] tells clients how they stand, and
+//! answers with a [`Decision`] on all charges of a request at once. [`Limits`] is what a service configures: which
+//! quotas hold for keys, owners, organizations, addresses and plans. [`LimitHeaders`] tells clients how they stand, and
 //! [`Credits`](credits::Credits) are permits that are used up for good, or until a refill.
 //!
 //! ```
@@ -41,6 +41,7 @@ use std::future::Future;
 pub use self::charge::{Charge, Charges};
 pub use self::decision::{Decision, Detail, LimitState, Verdict};
 pub use self::erased::{LimiterError, SharedRateLimiter};
+pub(crate) use self::headers::LimitReport;
 pub use self::headers::{LimitHeaders, ResetFormat};
 pub use self::limits::{LimitFacts, Limits, LimitsError, RouteQuotas};
 pub use self::memory::MemoryRateLimiter;
@@ -89,7 +90,8 @@ pub trait RateLimiter: Send + Sync + 'static {
         None
     }
 
-    /// [`RateLimiter::peek`] for those who know the answer without waiting. None means to ask `peek`; that is the default.
+    /// [`RateLimiter::peek`] for those who know the answer without waiting. None means to ask `peek`; that is the
+    /// default.
     fn peek_now(&self, charges: &[Charge<'_>], detail: Detail, now: Timestamp) -> Option<Decision> {
         let _ = (charges, detail, now);
         None

@@ -133,7 +133,8 @@ impl Quota {
     ///
     /// # Errors
     /// A limit, burst or period of 0, a period above [`Quota::MAX_PERIOD`], a burst without [`Algorithm::Gcra`] or one
-    /// that takes longer than [`Quota::MAX_PERIOD`] to come back, and a name that is not 1 to 64 of `A-Z a-z 0-9 _ . -`.
+    /// that takes longer than [`Quota::MAX_PERIOD`] to come back, and a name that is not 1 to 64 of
+    /// `A-Z a-z 0-9 _ . -`.
     pub fn validate(&self) -> Result<(), QuotaError> {
         if self.unlimited {
             return Ok(());
@@ -170,7 +171,7 @@ impl Quota {
 
     /// How long the whole [capacity](Quota::capacity) takes to come back, which is the period unless there is a burst.
     pub fn window(&self) -> Duration {
-        let micros = u128::from(self.capacity()) * self.period_micros();
+        let micros = u128::from(self.capacity()) * u128::from(self.period_micros());
         let micros = micros.div_ceil(u128::from(self.limit.max(1)));
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
@@ -195,8 +196,11 @@ impl Quota {
     }
 
     /// The period in microseconds, rounded up.
-    pub(crate) const fn period_micros(&self) -> u128 {
-        self.period.as_nanos().div_ceil(1_000)
+    pub(crate) const fn period_micros(&self) -> u64 {
+        self.period
+            .as_secs()
+            .saturating_mul(1_000_000)
+            .saturating_add(self.period.subsec_nanos().div_ceil(1_000) as u64)
     }
 
     /// The part of [`Quota::validate`] that counting relies on.
@@ -217,9 +221,15 @@ impl Quota {
             None => Ok(()),
             Some(0) => Err(QuotaError::ZeroBurst),
             Some(_) if self.algorithm != Algorithm::Gcra => Err(QuotaError::BurstWithoutGcra),
-            Some(_) if self.window() > Self::MAX_PERIOD => Err(QuotaError::BurstTooLarge),
+            Some(burst) if self.is_beyond_max_period(burst) => Err(QuotaError::BurstTooLarge),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether so many permits take too long to come back. Asked at every request, hence without dividing.
+    fn is_beyond_max_period(&self, permits: u32) -> bool {
+        const MAX_MICROS: u128 = Quota::MAX_PERIOD.as_micros();
+        u128::from(permits) * u128::from(self.period_micros()) > u128::from(self.limit) * MAX_MICROS
     }
 }
 

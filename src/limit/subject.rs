@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// Whose requests are counted together: a kind and a fingerprint of 128 bits, the same on all nodes and in all versions.
+/// Whose requests are counted together: a kind and a fingerprint of 128 bits, the same on all nodes and in all
+/// versions.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -51,6 +52,8 @@ pub enum SubjectKind {
     Failures,
     /// An address on one route.
     AddressOnRoute,
+    /// Anonymous requests from an address.
+    Anonymous,
 }
 
 impl Subject {
@@ -82,6 +85,11 @@ impl Subject {
     /// The address, or the /64 that an IPv6 address is in. An IPv4-mapped address is the IPv4 address.
     pub fn address(address: IpAddr) -> Self {
         Self { kind: SubjectKind::Address, fingerprint: address_bits(address) }
+    }
+
+    /// Anonymous requests from the address, or from the /64 that an IPv6 address is in.
+    pub fn anonymous(address: IpAddr) -> Self {
+        Self { kind: SubjectKind::Anonymous, fingerprint: address_bits(address) }
     }
 
     /// Failed attempts from the address, or from the /64 that an IPv6 address is in.
@@ -126,7 +134,7 @@ impl Subject {
 impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            SubjectKind::Address | SubjectKind::Failures => write!(f, "{:?}(…)", self.kind),
+            SubjectKind::Address | SubjectKind::Failures | SubjectKind::Anonymous => write!(f, "{:?}(…)", self.kind),
             kind => write!(f, "{kind:?}({:032x})", self.fingerprint()),
         }
     }
@@ -135,7 +143,7 @@ impl fmt::Debug for Subject {
 impl SubjectKind {
     /// Whether anyone can make up as many of them as they like, as is the case with addresses.
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::Address | Self::Failures | Self::AddressOnRoute)
+        matches!(self, Self::Address | Self::Failures | Self::AddressOnRoute | Self::Anonymous)
     }
 
     /// A number that stands for the kind, the same in all versions.
@@ -150,6 +158,7 @@ impl SubjectKind {
             Self::Address => 7,
             Self::Failures => 8,
             Self::AddressOnRoute => 9,
+            Self::Anonymous => 10,
         }
     }
 }

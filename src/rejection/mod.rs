@@ -92,7 +92,7 @@ impl Rejection {
 
     /// A response that stands for this refusal until the layer has written it; in flat JSON, should there be no layer.
     pub(crate) fn into_unrendered(self) -> Response<Bytes> {
-        let renderer = Renderer::new(Style::flat(), Challenges::new(&[], &Realm::from_static("api")));
+        let renderer = Renderer::new(Style::flat(), Challenges::new(&[], &Realm::from_static("api")), true);
         let mut response = renderer.render(self.clone(), Audience::default(), None);
         response.extensions_mut().insert(Unrendered(self));
         response

@@ -35,11 +35,13 @@ pub(crate) struct Audience {
 pub(crate) struct Renderer {
     style: Style,
     challenges: Challenges,
+    /// Whether a 429 says when to come again; a 503 always does.
+    tells_wait: bool,
 }
 
 impl Renderer {
-    pub(crate) const fn new(style: Style, challenges: Challenges) -> Self {
-        Self { style, challenges }
+    pub(crate) const fn new(style: Style, challenges: Challenges, tells_wait: bool) -> Self {
+        Self { style, challenges, tells_wait }
     }
 
     /// What has to be known of a request to answer it. Whoever renders refusals themselves gets a copy of the request,
@@ -104,12 +106,17 @@ impl Renderer {
         if let Some(id) = request_id {
             headers.insert(X_REQUEST_ID, id.to_header());
         }
-        if let Some(seconds) = rejection.reason().retry_after_seconds() {
+        if let Some(seconds) = self.wait(rejection) {
             headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
         }
         if !headers.contains_key(header::WWW_AUTHENTICATE) {
             self.challenges.append(rejection.reason(), headers);
         }
+    }
+
+    fn wait(&self, rejection: &Rejection) -> Option<u64> {
+        let told = self.tells_wait || rejection.status() != StatusCode::TOO_MANY_REQUESTS;
+        rejection.reason().retry_after_seconds().filter(|_| told)
     }
 
     /// Trailers-only: the status stands in the headers, and there is no body.
@@ -131,7 +138,7 @@ impl Renderer {
         if let Some(id) = request_id {
             headers.insert(X_REQUEST_ID, id.to_header());
         }
-        if let Some(seconds) = rejection.reason().retry_after_seconds() {
+        if let Some(seconds) = self.wait(rejection) {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if !matches!(self.style.0, Kind::Lean) {

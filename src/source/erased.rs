@@ -42,14 +42,15 @@ impl<S: KeySource> ErasedSource for S {
 mod store {
     use super::{BoxFuture, StoreError};
     use crate::key::{KeyId, KeyRef};
-    use crate::source::{IssuedKey, KeyChange, KeyFilter, KeyPage, KeyStore, NewKey};
+    use crate::source::{IssuedKey, KeyChange, KeyFilter, KeyPage, KeySource, KeyStore, KeyUpdate, NewKey};
 
     /// A [`KeyStore`] of any type.
     pub(crate) trait ErasedStore: Send + Sync + 'static {
+        fn name(&self) -> &str;
         fn issue(&self, key: NewKey) -> BoxFuture<'_, Result<IssuedKey, StoreError>>;
         fn get<'a>(&'a self, id: &'a KeyId) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
         fn list<'a>(&'a self, filter: &'a KeyFilter) -> BoxFuture<'a, Result<KeyPage, StoreError>>;
-        fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
+        fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<KeyUpdate, StoreError>>;
         fn revoke<'a>(
             &'a self,
             id: &'a KeyId,
@@ -58,6 +59,10 @@ mod store {
     }
 
     impl<S: KeyStore> ErasedStore for S {
+        fn name(&self) -> &str {
+            KeySource::name(self)
+        }
+
         fn issue(&self, key: NewKey) -> BoxFuture<'_, Result<IssuedKey, StoreError>> {
             Box::pin(async move { KeyStore::issue(self, key).await.map_err(|e| named(self, "issue a key", e)) })
         }
@@ -70,7 +75,7 @@ mod store {
             Box::pin(async move { KeyStore::list(self, filter).await.map_err(|e| named(self, "list keys", e)) })
         }
 
-        fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>> {
+        fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<KeyUpdate, StoreError>> {
             Box::pin(
                 async move { KeyStore::update(self, id, change).await.map_err(|e| named(self, "update a key", e)) },
             )
@@ -88,7 +93,7 @@ mod store {
     }
 
     fn named<S: KeyStore>(store: &S, operation: &'static str, error: S::Error) -> StoreError {
-        StoreError::new(store.name(), operation, error)
+        StoreError::new(KeySource::name(store), operation, error)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use papaya::HashMap as ConcurrentMap;
 
 use super::store::KeyCursor;
-use super::{IssuedKey, KeyChange, KeyFilter, KeyPage, KeyScheme, KeySource, KeyStore, Lookup, NewKey};
+use super::{IssuedKey, KeyChange, KeyFilter, KeyPage, KeyScheme, KeySource, KeyStore, KeyUpdate, Lookup, NewKey};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::key::{DigestHasher, Environment, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRef, RandomError};
 
@@ -86,11 +86,14 @@ impl MemoryKeys {
         self.0.by_digest.pin().get(digest).cloned()
     }
 
-    fn change(&self, id: &KeyId, change: impl FnOnce(&mut KeyRecord)) -> Option<KeyRef> {
+    /// The record of `id` after `change`, which says whether it has changed anything.
+    fn change(&self, id: &KeyId, change: impl FnOnce(&mut KeyRecord) -> bool) -> Option<KeyRef> {
         let index = self.index();
         let found = self.lookup(index.by_id.get(id)?)?;
         let mut record = KeyRecord::clone(&found);
-        change(&mut record);
+        if !change(&mut record) {
+            return Some(found);
+        }
         record.version += 1;
         let record = KeyRef::from(record);
         self.0.by_digest.pin().insert(record.digest, record.clone());
@@ -179,24 +182,34 @@ impl KeyStore for MemoryKeys {
         Ok(KeyPage::new(items, last.filter(|_| more)))
     }
 
-    async fn update(&self, id: &KeyId, change: KeyChange) -> Result<Option<KeyRef>, RandomError> {
-        Ok(self.change(id, |record| {
+    async fn update(&self, id: &KeyId, change: KeyChange) -> Result<KeyUpdate, RandomError> {
+        let mut outdated = false;
+        let record = self.change(id, |record| {
+            outdated = change.expected_version.is_some_and(|version| version != record.version);
+            if outdated {
+                return false;
+            }
             if let Some(name) = change.name {
                 record.name = name;
             }
-        }))
+            true
+        });
+        Ok(match record {
+            None => KeyUpdate::Absent,
+            Some(_) if outdated => KeyUpdate::Outdated,
+            Some(record) => KeyUpdate::Changed(record),
+        })
     }
 
     async fn revoke(&self, id: &KeyId, reason: Option<String>) -> Result<Option<KeyRef>, RandomError> {
-        if let Some(record) = self.get(id).await?.filter(|record| record.revoked_at.is_some()) {
-            return Ok(Some(record));
-        }
         let now = self.0.clock.now();
         Ok(self.change(id, |record| {
-            if record.revoked_at.is_none() {
+            let first = record.revoked_at.is_none();
+            if first {
                 record.revoked_at = Some(now);
                 record.revoked_reason = reason;
             }
+            first
         }))
     }
 }
@@ -278,4 +291,32 @@ impl MemoryKeysBuilder {
 #[error("there is another key of the id {id}, or with its secret")]
 pub struct DuplicateKey {
     id: KeyId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_that_expects_another_version_changes_nothing() {
+        let keys = MemoryKeys::new();
+        let id = keys.issue(NewKey::named("old")).await.unwrap().record.id.clone();
+        let rename = |name: &str| KeyChange::rename(name).expected_version(0);
+        assert!(matches!(keys.update(&id, rename("new")).await, Ok(KeyUpdate::Changed(record)) if record.version == 1));
+        assert!(matches!(keys.update(&id, rename("newer")).await, Ok(KeyUpdate::Outdated)));
+        let kept = keys.get(&id).await.unwrap().unwrap();
+        assert_eq!((kept.name.as_str(), kept.version), ("new", 1));
+        let unknown = keys.update(&KeyId::from_static("key_0"), KeyChange::rename("x")).await;
+        assert!(matches!(unknown, Ok(KeyUpdate::Absent)));
+    }
+
+    #[tokio::test]
+    async fn revoking_again_keeps_the_first_time_and_reason() {
+        let keys = MemoryKeys::new();
+        let id = keys.issue(NewKey::named("k")).await.unwrap().record.id.clone();
+        let first = keys.revoke(&id, Some("lost".to_owned())).await.unwrap().unwrap();
+        let again = keys.revoke(&id, Some("found".to_owned())).await.unwrap().unwrap();
+        assert_eq!(again.revoked_reason.as_deref(), Some("lost"));
+        assert_eq!((again.revoked_at, again.version), (first.revoked_at, first.version));
+    }
 }

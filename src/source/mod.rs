@@ -63,7 +63,7 @@ pub use env::EnvKeys;
 pub use json_file::{JsonFileError, JsonFileKeys};
 pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder};
 pub use or::{EitherError, Or};
-pub use store::{InvalidCursor, IssuedKey, KeyChange, KeyCursor, KeyFilter, KeyPage, KeyStore, NewKey};
+pub use store::{InvalidCursor, IssuedKey, KeyChange, KeyCursor, KeyFilter, KeyPage, KeyStore, KeyUpdate, NewKey};
 
 #[cfg(feature = "management")]
 pub(crate) use erased::ErasedStore;

@@ -18,7 +18,7 @@ use crate::limit::Quota;
 
 /// A source that keys can be issued from and changed in.
 ///
-/// Who may call these is not its business: the [management router](crate::management) decides that.
+/// Who may call these is not its business: the management router (feature `management`) decides that.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no store of keys",
     note = "implement `tower_api_key::source::KeyStore`, or use `MemoryKeys`"
@@ -42,12 +42,12 @@ pub trait KeyStore: KeySource {
     /// When the store could not tell.
     fn list(&self, filter: &KeyFilter) -> impl Future<Output = Result<KeyPage, Self::Error>> + Send;
 
-    /// Changes what may be changed of a key. `None`: there is no such key.
+    /// Changes what may be changed of a key. Whether the record still has the version that the change expects, if it
+    /// expects any, is looked at and the change made as one step.
     ///
     /// # Errors
     /// When the store could not write. Nothing was changed then.
-    fn update(&self, id: &KeyId, change: KeyChange)
-    -> impl Future<Output = Result<Option<KeyRef>, Self::Error>> + Send;
+    fn update(&self, id: &KeyId, change: KeyChange) -> impl Future<Output = Result<KeyUpdate, Self::Error>> + Send;
 
     /// Refuses a key from now on, for good. Revoking again changes nothing and gives the same answer. `None`: there is
     /// no such key.
@@ -184,13 +184,34 @@ pub struct IssuedKey {
 pub struct KeyChange {
     /// What people call it.
     pub name: Option<String>,
+    /// The version that the record must have for the change to be made; any, unless set.
+    pub expected_version: Option<u64>,
 }
 
 impl KeyChange {
     /// A new name.
     pub fn rename(name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()) }
+        Self { name: Some(name.into()), ..Self::default() }
     }
+
+    /// Makes the change only if the record still has this version.
+    #[must_use]
+    pub const fn expected_version(mut self, version: u64) -> Self {
+        self.expected_version = Some(version);
+        self
+    }
+}
+
+/// What became of a [`KeyChange`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub enum KeyUpdate {
+    /// The key is now as this record says.
+    Changed(KeyRef),
+    /// The record has another version than was expected. Nothing was changed.
+    Outdated,
+    /// There is no such key.
+    Absent,
 }
 
 /// Which keys to list.

@@ -147,7 +147,7 @@ fn bad_keys(good: &str) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("x-api-key", b"x".to_vec()),
         ("x-api-key", key_of("live").into_bytes()),
-        ("x-api-key", good[..good.len() - 1].as_bytes().to_vec()),
+        ("x-api-key", good.as_bytes()[..good.len() - 1].to_vec()),
         ("x-api-key", format!("{good}x").into_bytes()),
         ("x-api-key", format!("\"{good}\"").into_bytes()),
         ("x-api-key", format!("Bearer {good}").into_bytes()),

@@ -86,7 +86,10 @@ fn unknown_malformed_mistyped_and_misplaced_keys_look_the_same() {
     }
 }
 
-fn states() -> Vec<(&'static str, fn(&mut KeyRecord))> {
+/// The name of a state, and how a record comes into it.
+type State = (&'static str, fn(&mut KeyRecord));
+
+fn states() -> Vec<State> {
     vec![
         ("REVOKED_API_KEY", |record| record.revoked_at = Some(Timestamp::from_unix_seconds(10))),
         ("EXPIRED_API_KEY", |record| record.expires_at = Some(Timestamp::from_unix_seconds(10))),

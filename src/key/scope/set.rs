@@ -35,7 +35,7 @@ impl ScopeSet {
     }
 
     /// Whether one of the scopes grants `required`, by itself or by a wildcard. What a scope implies is the business of
-    /// a [`ScopeHierarchy`].
+    /// a [`ScopeHierarchy`](super::ScopeHierarchy).
     pub fn grants(&self, required: &Scope) -> bool {
         self.iter().any(|granted| granted.grants(required))
     }

@@ -13,8 +13,8 @@ pub(crate) struct Gcra {
     full_at: i64,
     /// By how many parts it was rounded up.
     early: u32,
-    /// The limit that `early` was computed under. Under another it is taken for 0, which is less than a microsecond off,
-    /// to the client's disadvantage.
+    /// The limit that `early` was computed under. Under another it is taken for 0, which is less than a microsecond
+    /// off, to the client's disadvantage.
     limit: u32,
 }
 

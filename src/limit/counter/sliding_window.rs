@@ -13,6 +13,8 @@ const INSTANTS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct SlidingWindow {
     log: Vec<Taken>,
+    /// How many permits the log holds.
+    used: u64,
     free_at: i64,
 }
 
@@ -25,8 +27,8 @@ struct Taken {
 impl SlidingWindow {
     pub(crate) fn look(&self, rule: &Rule, cost: u64, now: i64) -> LimitState {
         let now_or_latest = self.not_before_latest(now);
-        let live = &self.log[self.expired(rule, now_or_latest)..];
-        let used = used(live);
+        let (over, live) = self.log.split_at(self.expired(rule, now_or_latest));
+        let used = self.used.saturating_sub(permits(over));
         let remaining = u64::from(rule.capacity).saturating_sub(used);
         let verdict = if cost <= remaining || cost == 0 {
             Verdict::Admitted
@@ -38,13 +40,15 @@ impl SlidingWindow {
 
     pub(crate) fn take(&mut self, rule: &Rule, cost: u32, now: i64) -> LimitState {
         let now = self.not_before_latest(now);
-        self.log.drain(..self.expired(rule, now));
+        let over = self.expired(rule, now);
+        self.used = self.used.saturating_sub(permits(&self.log[..over])).saturating_add(u64::from(cost));
+        self.log.drain(..over);
         match self.log.last_mut() {
             Some(last) if last.at == now => last.permits = last.permits.saturating_add(cost),
             _ => self.append(rule, Taken { at: now, permits: cost }),
         }
         self.free_at = now.saturating_add(rule.period);
-        let remaining = u64::from(rule.capacity).saturating_sub(used(&self.log));
+        let remaining = u64::from(rule.capacity).saturating_sub(self.used);
         rule.state(remaining, self.free_at, Verdict::Admitted)
     }
 
@@ -77,7 +81,7 @@ impl SlidingWindow {
     }
 }
 
-fn used(log: &[Taken]) -> u64 {
+fn permits(log: &[Taken]) -> u64 {
     log.iter().map(|taken| u64::from(taken.permits)).sum()
 }
 

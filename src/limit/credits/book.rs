@@ -14,8 +14,8 @@ use crate::limit::Subject;
 /// The balances that this process spends from.
 ///
 /// Exact within the process: no credit is spent twice, however many threads ask at once, and a refusal spends none. It
-/// is seeded from the state on a record, and what has been spent is reported by [`CreditBook::changes`], to be stored in
-/// batches.
+/// is seeded from the state on a record, and what has been spent is reported by [`CreditBook::changes`], to be stored
+/// in batches.
 ///
 /// # How much memory
 /// At most the capacity, rounded up to shards. When a shard is full, accounts are dropped that are stored, whose stored
@@ -215,8 +215,8 @@ impl Account {
         Self { state: *record, unreported: 0, in_flight: 0, seen: record.spent, used_at: now, queued: false }
     }
 
-    /// Takes note of the state on a record: of how new it is, and of a balance that somebody has set. What has been spent
-    /// here and is not stored yet is spent from that, too.
+    /// Takes note of the state on a record: of how new it is, and of a balance that somebody has set. What has been
+    /// spent here and is not stored yet is spent from that, too.
     fn see(&mut self, record: &CreditState) {
         self.seen = self.seen.max(record.spent);
         if record.generation > self.state.generation {

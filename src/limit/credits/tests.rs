@@ -92,7 +92,8 @@ proptest! {
         kind in 0..3usize, since in -4_000_000_000_000i64..4_000_000_000_000_000,
         seconds in 1u64..100_000_000, later in 0i64..100_000_000_000_000,
     ) {
-        let every = [RefillInterval::Every(Duration::from_secs(seconds)), RefillInterval::Daily, RefillInterval::Monthly];
+        let every = RefillInterval::Every(Duration::from_secs(seconds));
+        let every = [every, RefillInterval::Daily, RefillInterval::Monthly];
         let since = Timestamp::from_unix_micros(since);
         let state = Credits::new(0).refill(Refill::new(3, every[kind])).starting(since);
         let now = Timestamp::from_unix_micros(since.unix_micros() + later);

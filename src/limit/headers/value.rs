@@ -29,7 +29,22 @@ pub(super) fn number(number: u64) -> HeaderValue {
         let zeros = 3 - small.checked_ilog10().unwrap_or(0) as usize;
         std::str::from_utf8(&DIGITS[4 * small + zeros..4 * small + 4]).ok()
     });
-    digits.map_or_else(|| HeaderValue::from(number), HeaderValue::from_static)
+    digits.map_or_else(|| long_number(number), HeaderValue::from_static)
+}
+
+/// A number of any length, four digits at a time.
+fn long_number(mut number: u64) -> HeaderValue {
+    let mut text = [b'0'; 20];
+    let mut start = text.len();
+    while start > 0 && number > 0 {
+        start -= 4;
+        let four = 4 * (number % 10_000) as usize;
+        text[start..start + 4].copy_from_slice(&DIGITS[four..four + 4]);
+        number /= 10_000;
+    }
+    let zeros = text.iter().take_while(|digit| **digit == b'0').count();
+    // Digits are allowed in every header value.
+    HeaderValue::from_bytes(&text[zeros.min(19)..]).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// A whole number that may be negative.
@@ -40,13 +55,14 @@ pub(super) fn signed(value: i64) -> HeaderValue {
 /// `2026-01-14T18:00:00.000Z`, rounded up to milliseconds.
 pub(super) fn iso8601(instant: Timestamp) -> HeaderValue {
     let millis = ceiling(instant.unix_micros(), 1_000);
-    let (days, in_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    let (year, month, day) = civil(days);
-    if !(0..=9_999).contains(&year) {
-        // No clock shows such a year; its text has another length.
+    let (Ok(days), Ok(in_day)) =
+        (u32::try_from(millis.div_euclid(86_400_000)), u32::try_from(millis.rem_euclid(86_400_000)))
+    else {
+        // Before 1970, which no clock shows.
         let text = Timestamp::from_unix_millis(millis).to_string();
         return HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"));
-    }
+    };
+    let (year, month, day) = civil(days);
     let mut text = *b"0000-00-00T00:00:00.000Z";
     let parts = [
         (0, year, 4),
@@ -58,8 +74,8 @@ pub(super) fn iso8601(instant: Timestamp) -> HeaderValue {
         (20, in_day % 1_000, 3),
     ];
     for (start, part, width) in parts {
-        // Each part is below 10,000 and not negative.
-        let from = 4 * usize::try_from(part).unwrap_or(0) + 4 - width;
+        // No instant is beyond the year 9999, and all other parts are smaller.
+        let from = 4 * (part as usize % PREPARED) + 4 - width;
         text[start..start + width].copy_from_slice(&DIGITS[from..from + width]);
     }
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
@@ -72,10 +88,9 @@ pub(super) fn ceiling(dividend: i64, divisor: i64) -> i64 {
 
 /// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar. Years are counted from March, so
 /// that the leap day is the last (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
+fn civil(days: u32) -> (u32, u32, u32) {
     let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let in_era = shifted.rem_euclid(146_097);
+    let (era, in_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (in_era - in_era / 1_460 + in_era / 36_524 - in_era / 146_096) / 365;
     let in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * in_year + 2) / 153;
@@ -92,7 +107,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_in_full_and_without_leading_zeros() {
-        for number in (0..20_000).chain([99_999, u64::from(u32::MAX), u64::MAX]) {
+        for number in (0..20_000).chain([99_999, 1 << 40, u64::from(u32::MAX), 10_000_000_000_000_000_000, u64::MAX]) {
             assert_eq!(super::number(number), number.to_string().as_str());
         }
         assert_eq!(signed(-5), "-5");

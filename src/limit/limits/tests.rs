@@ -62,7 +62,8 @@ fn a_quota_on_the_record_beats_its_plans_which_beats_the_default() {
         limits().per_key(Quota::per_hour(1)).plan("pro", [Quota::per_hour(2)]).plan("free", [Quota::UNLIMITED]);
     let own = [Quota::per_hour(3)];
     let facts = |plan, quotas| LimitFacts { plan, quotas, ..key_facts() };
-    let cases: [(Option<&str>, Option<&[Quota]>, &[&str]); 7] = [
+    type Case<'a> = (Option<&'a str>, Option<&'a [Quota]>, &'a [&'a str]);
+    let cases: [Case<'_>; 7] = [
         (None, None, &["Key 1 request per hour"]),
         (Some("pro"), None, &["Key 2 requests per hour"]),
         (Some("pro"), Some(&own), &["Key 3 requests per hour"]),

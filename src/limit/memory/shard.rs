@@ -72,6 +72,7 @@ impl Shard {
         rule: &Rule,
         now: Timestamp,
     ) -> LimitState {
+        let start = self.not_forgotten(now);
         let (table, key) = match place {
             Place::Own(index) => return self.own.counter_mut(index).take(rule, charge.cost, now),
             Place::Shared(index) => return self.shared.counter_mut(index).take(rule, charge.cost, now),
@@ -79,7 +80,6 @@ impl Shard {
             Place::NewOwn | Place::Nowhere => (&mut self.own, key),
             Place::NewShared(group) => (&mut self.shared, group),
         };
-        let start = now.max(Timestamp::from_unix_micros(table.forgotten_until()));
         let mut counter = Counter::new(charge.quota.counting());
         let state = counter.take(rule, charge.cost, start);
         table.insert(key, counter, now.unix_micros());

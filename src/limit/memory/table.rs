@@ -103,7 +103,7 @@ impl Table {
                 self.forgotten_until = self.forgotten_until.max(now);
                 index
             }
-            Probe::Free(index, false) if self.len + 1 <= max_load(self.slots.len()) => {
+            Probe::Free(index, false) if self.len < max_load(self.slots.len()) => {
                 self.len += 1;
                 index
             }
@@ -149,7 +149,8 @@ impl Table {
         if index + 1 == self.slots.len() { 0 } else { index + 1 }
     }
 
-    /// Forgets one counter that is over, if there is one among the next few. Each call goes on where the last one ended.
+    /// Forgets one counter that is over, if there is one among the next few. Each call goes on where the last one
+    /// ended.
     fn forget_one(&mut self, now: i64) {
         for _ in 0..self.slots.len().min(STEPS) {
             let index = if self.hand < self.slots.len() { self.hand } else { 0 };
@@ -179,14 +180,14 @@ impl Table {
         }
     }
 
-    /// Forgets the counters that are over, and makes room for half as many again as are left.
+    /// Forgets the counters that are over, and makes room for a quarter more than are left.
     fn rebuild(&mut self, now: i64) {
         let live = |slot: &Slot| slot.counter.free_at() > now;
         let count = self.slots.iter().flatten().filter(|slot| live(slot)).count();
         if count < self.len {
             self.forgotten_until = self.forgotten_until.max(now);
         }
-        let wanted = (count + count / 2).min(self.capacity).max(count + 1);
+        let wanted = (count + count / 4).max(8).min(self.capacity).max(count + 1);
         let mut slots = Vec::new();
         slots.resize_with(slots_for(wanted), || None);
         let old = std::mem::replace(&mut self.slots, slots);

@@ -107,7 +107,6 @@ mod plain {
         assert!(limiter.max_entries() < 27_000, "{}", limiter.max_entries());
         let quota = Quota::per_hour(3);
         let victim = Charge::new(Subject::address("2001:db8::1".parse().unwrap()), &quota);
-        let key = Charge::new(Subject::key("k"), &quota);
         assert!(take(&limiter, &[victim.cost(3)], NOW).is_admitted());
         for number in 0..1_000_000 {
             let _ = take(&limiter, &[Charge::new(address(number), &quota)], NOW);
@@ -115,7 +114,10 @@ mod plain {
         assert!(limiter.entries() <= limiter.max_entries(), "{}", limiter.entries());
         assert!(!take(&limiter, &[victim], after(3_599)).is_admitted(), "what was used is not forgotten");
         assert!(take(&limiter, &[victim], after(3_600)).is_admitted());
-        assert!(take(&limiter, &[key], NOW).is_admitted(), "keys have room of their own");
+        for n in 0..1_000 {
+            let key = Charge::new(Subject::key(&n.to_string()), &quota);
+            assert!(take(&limiter, &[key.cost(3)], NOW).is_admitted(), "keys have room of their own");
+        }
         let fresh = (2_000_000..2_001_000)
             .filter(|n| take(&limiter, &[Charge::new(address(*n), &quota)], after(3_600)).is_admitted());
         assert_eq!(fresh.count(), 1_000, "when the flood is over, so is its effect");
@@ -132,6 +134,18 @@ mod plain {
         assert!(!take(&limiter, &[late], after(60)).is_admitted(), "there is room now, but two were taken");
         assert!(!take(&limiter, &[late], after(3_599)).is_admitted());
         assert!(take(&limiter, &[late], after(3_600)).is_admitted());
+    }
+
+    #[test]
+    fn a_caller_whose_clock_is_behind_does_not_open_a_forgotten_window_early() {
+        let limiter = MemoryRateLimiter::with_capacities(1, 1);
+        let quota = Quota::per_minute(1);
+        let (first, second) = (Charge::new(address(1), &quota), Charge::new(address(2), &quota));
+        assert!(take(&limiter, &[first], NOW).is_admitted());
+        assert!(take(&limiter, &[second], after(60)).is_admitted(), "in the place of the first, whose minute is over");
+        let behind = take(&limiter, &[first], after(59));
+        assert_eq!((behind.is_admitted(), behind.state().unwrap().reset), (true, after(120)));
+        assert!(!take(&limiter, &[first], after(119)).is_admitted());
     }
 
     #[test]

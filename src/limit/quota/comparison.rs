@@ -16,19 +16,20 @@ impl Quota {
             return false;
         }
         match self.algorithm {
-            Algorithm::SlidingWindow => other.most_within(self.period_micros()) <= u128::from(self.limit),
+            Algorithm::SlidingWindow => other.most_within(u128::from(self.period_micros())) <= u128::from(self.limit),
             _ => other.peak_against(self.algorithm) <= u64::from(self.capacity()) && self.refills_as_fast_as(other),
         }
     }
 
-    /// Whether a key under all of `made` is no stronger than one under all of `maker`: each of the maker's quotas covers
-    /// at least one of the made.
+    /// Whether a key under all of `made` is no stronger than one under all of `maker`: each of the maker's quotas
+    /// covers at least one of the made.
     pub fn all_covered(maker: &[Self], made: &[Self]) -> bool {
         maker.iter().all(|own| own.unlimited || made.iter().any(|quota| own.covers(quota)))
     }
 
     fn refills_as_fast_as(&self, other: &Self) -> bool {
-        u128::from(other.limit) * self.period_micros() <= u128::from(self.limit) * other.period_micros()
+        let parts = |limit: u32, micros: u64| u128::from(limit) * u128::from(micros);
+        parts(other.limit, self.period_micros()) <= parts(self.limit, other.period_micros())
     }
 
     /// The most that can be taken in a moment, in the eyes of a quota with the `judging` algorithm.
@@ -42,11 +43,12 @@ impl Quota {
     /// The most that can be taken in any stretch of time of this length.
     fn most_within(&self, micros: u128) -> u128 {
         let limit = u128::from(self.limit);
-        let periods = micros.div_ceil(self.period_micros());
+        let period = u128::from(self.period_micros());
+        let periods = micros.div_ceil(period);
         match self.algorithm {
             Algorithm::FixedWindow => limit * (periods + 1),
             Algorithm::SlidingWindow => limit * periods,
-            Algorithm::Gcra => u128::from(self.capacity()) + limit * micros / self.period_micros(),
+            Algorithm::Gcra => u128::from(self.capacity()) + limit * micros / period,
         }
     }
 }

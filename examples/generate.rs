@@ -1,0 +1,103 @@
+//! Keys with scopes and environments, and the router that manages them.
+//!
+//! ```sh
+//! ADMIN_API_KEY=an-admin-key-of-at-least-32-characters cargo run --example generate --features management
+//! curl -H 'Authorization: Bearer an-admin-key-of-at-least-32-characters' \
+//!      --json '{"name":"ci","scopes":["read"]}' http://127.0.0.1:3000/v1/keys        # 201, the key this once
+//! curl -H 'Authorization: Bearer ak_live_…' --json '{"prompt":"hello"}' http://127.0.0.1:3000/v1/generate
+//! curl -X PUT -H 'Authorization: Bearer ak_live_…' --json '{}' http://127.0.0.1:3000/v1/resources/1   # 403
+//! curl -H 'Authorization: Bearer an-admin-key-of-at-least-32-characters' http://127.0.0.1:3000/v1/keys
+//! ```
+//!
+//! `API_ENVIRONMENT` (`live`, `test`) is the one whose keys this server takes and makes, `API_RATE_LIMIT` how often a key
+//! may call in an hour, 100 by default.
+
+mod support;
+
+use std::process::ExitCode;
+
+use axum::extract::Path;
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use http::Method;
+use serde_json::{Value, json};
+use tower_api_key::credential::CredentialLocation;
+use tower_api_key::key::{Environment, KeyClass, Scope, ScopeHierarchy};
+use tower_api_key::limit::{Limits, MemoryRateLimiter, Quota};
+use tower_api_key::management::Management;
+use tower_api_key::rejection::Style;
+use tower_api_key::route::{Methods, Route};
+use tower_api_key::source::{EnvKeys, KeySource, MemoryKeys};
+use tower_api_key::{ApiKeyLayer, AuthContext, BoxError};
+
+/// Read data, generate content.
+const READ: Scope = Scope::from_static("read");
+/// Create and update.
+const WRITE: Scope = Scope::from_static("write");
+/// Everything.
+const ADMIN: Scope = Scope::from_static("admin");
+/// Manage webhooks.
+const WEBHOOK: Scope = Scope::from_static("webhook");
+
+fn main() -> ExitCode {
+    support::run(run)
+}
+
+async fn run() -> Result<(), BoxError> {
+    let mut settings = support::Settings::default();
+    let port = settings.parsed("PORT", 3000);
+    let admin = settings.checked(EnvKeys::variable("ADMIN_API_KEY"));
+    let environment = settings.parsed("API_ENVIRONMENT", Environment::LIVE);
+    if ![Environment::LIVE, Environment::TEST].contains(&environment) {
+        settings.wrong("API_ENVIRONMENT", format_args!("\"{environment}\" is neither live nor test"));
+    }
+    let hourly = Quota::per_hour(settings.parsed("API_RATE_LIMIT", 100));
+    if let Err(error) = hourly.validate() {
+        settings.wrong("API_RATE_LIMIT", error);
+    }
+    settings.done()?;
+    let Some(admin) = admin else { return Ok(()) };
+    if admin.is_empty() {
+        tracing::warn!("ADMIN_API_KEY is not set: nobody can make keys");
+    }
+
+    let keys = MemoryKeys::new();
+    let admin = admin.class(KeyClass::Admin).scopes([ADMIN]);
+    let auth = ApiKeyLayer::builder(admin.or(keys.clone()))
+        .credentials([CredentialLocation::bearer()])
+        .environment(environment.clone())
+        .scope_hierarchy(ScopeHierarchy::new().implies(ADMIN, [READ, WRITE, WEBHOOK]))
+        .route(Method::POST, "/v1/generate", Route::new().scopes(READ))
+        .route(Method::PUT, "/v1/resources/{id}", Route::new().scopes(WRITE))
+        .route(Methods::ANY, "/v1/keys", Route::new().scopes(ADMIN))
+        .route(Methods::ANY, "/v1/keys/{*rest}", Route::new().scopes(ADMIN))
+        .route(Methods::ANY, "/v1/webhooks", Route::new().scopes(WEBHOOK))
+        .limits(Limits::new(MemoryRateLimiter::new()).per_key(hourly.clone()).failures(hourly))
+        .style(Style::envelope())
+        .build()?;
+
+    let app = Router::new()
+        .route("/v1/generate", post(generate))
+        .route("/v1/resources/{id}", put(update))
+        .route("/v1/webhooks", get(webhooks))
+        .route("/api/whoami", get(whoami))
+        .nest("/v1/keys", Management::new(keys).environment(environment).router());
+    let listener = support::listen(port).await?;
+    Ok(axum::serve(listener, auth.protect(app)).with_graceful_shutdown(support::end()).await?)
+}
+
+async fn generate(Json(body): Json<Value>) -> Json<Value> {
+    Json(json!({ "success": true, "data": { "generated": body } }))
+}
+
+async fn update(Path(id): Path<String>, Json(body): Json<Value>) -> Json<Value> {
+    Json(json!({ "success": true, "data": { "id": id, "resource": body } }))
+}
+
+async fn webhooks() -> Json<Value> {
+    Json(json!({ "success": true, "data": [] }))
+}
+
+async fn whoami(auth: AuthContext) -> Json<AuthContext> {
+    Json(auth)
+}

@@ -1,0 +1,91 @@
+//! Keys for the programs of a web application: some made over the API, some in a file, some in the environment.
+//!
+//! ```sh
+//! ADMIN_API_KEY=an-admin-key-of-at-least-32-characters cargo run --example workspace --features management
+//! curl -H 'x-api-key: an-admin-key-of-at-least-32-characters' \
+//!      --json '{"name":"ci"}' http://127.0.0.1:3000/account/api-keys                 # 201, the key this once
+//! curl -H 'x-api-key: ak_live_…' \
+//!      --json '{"workspaceId":"w1","question":"what is up?"}' http://127.0.0.1:3000/api/ask
+//! ```
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `WORKSPACES_DIR` | the folder of `api-keys.json`, which lists keys by their digests; none by default |
+//! | `ADMIN_API_KEY` | the operator's key |
+//! | `VALID_API_KEYS` | keys of clients, separated by commas |
+//! | `API_RATE_LIMIT` | how often a client may call in an hour, 100 by default |
+//! | `ALLOWED_IPS` | `*`, or addresses and CIDR blocks, separated by commas |
+//! | `TRUSTED_PROXIES` | CIDR blocks of the proxies whose `X-Forwarded-For` or `X-Real-IP` is believed; none by default |
+
+mod support;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_api_key::ip::{ForwardedHeader, IpAllowlist, TrustedProxies};
+use tower_api_key::key::KeyClass;
+use tower_api_key::limit::{Limits, MemoryRateLimiter, Quota};
+use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource, MemoryKeys};
+use tower_api_key::{ApiKeyLayer, AuthContext, BoxError, ConfigError, management};
+
+fn main() -> ExitCode {
+    support::run(run)
+}
+
+async fn run() -> Result<(), BoxError> {
+    let mut settings = support::Settings::default();
+    let port = settings.parsed("PORT", 3000);
+    let admin = settings.checked(EnvKeys::variable("ADMIN_API_KEY"));
+    let clients = settings.checked(EnvKeys::list("VALID_API_KEYS"));
+    let file = settings.text("WORKSPACES_DIR").map(|folder| Path::new(&folder).join("api-keys.json"));
+    let file = file.filter(|path| path.exists());
+    let file = file.map(|path| JsonFileKeys::open(path).map_err(|error| ConfigError::new("WORKSPACES_DIR", error)));
+    let file = settings.checked(file.transpose()).flatten();
+    let hourly = Quota::per_hour(settings.parsed("API_RATE_LIMIT", 100));
+    if let Err(error) = hourly.validate() {
+        settings.wrong("API_RATE_LIMIT", error);
+    }
+    let allowed = settings.parsed("ALLOWED_IPS", IpAllowlist::any());
+    let proxies = settings.parsed("TRUSTED_PROXIES", TrustedProxies::none());
+    settings.done()?;
+    let (Some(admin), Some(clients)) = (admin, clients) else { return Ok(()) };
+
+    let made = MemoryKeys::new();
+    let configured = admin.class(KeyClass::Admin).or(clients);
+    // Keys of the file stand between those that were made here and those of the environment.
+    let builder = match file {
+        Some(file) => ApiKeyLayer::builder(made.clone().or(file).or(configured)),
+        None => ApiKeyLayer::builder(made.clone().or(configured)),
+    };
+    let auth = builder
+        .trusted_proxies(proxies.headers([ForwardedHeader::XForwardedFor, ForwardedHeader::XRealIp]))
+        .ip_policy(allowed)
+        .limits(Limits::new(MemoryRateLimiter::new()).per_key(hourly.clone()).failures(hourly))
+        .build()?;
+
+    let app = Router::new()
+        .route("/api/ask", post(ask))
+        .route("/api/whoami", get(whoami))
+        .nest("/account/api-keys", management::router(made));
+    let listener = support::listen(port).await?;
+    Ok(axum::serve(listener, auth.protect(app)).with_graceful_shutdown(support::end()).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Question {
+    workspace_id: String,
+    question: String,
+}
+
+async fn ask(Json(Question { workspace_id, question }): Json<Question>) -> Json<Value> {
+    Json(json!({ "workspaceId": workspace_id, "answer": format!("You asked: {question}") }))
+}
+
+async fn whoami(auth: AuthContext) -> Json<AuthContext> {
+    Json(auth)
+}

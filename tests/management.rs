@@ -1,0 +1,11 @@
+//! The management API through the gate, as its callers see it.
+
+#![cfg(all(feature = "management", feature = "testing"))]
+
+mod management {
+    mod authority;
+    mod calls;
+    mod faults;
+    mod support;
+    mod validation;
+}
