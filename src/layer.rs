@@ -339,6 +339,12 @@ impl ApiKeyLayerBuilder {
         if schemes.is_empty() && !self.unguarded {
             errors.push(ConfigError::new("source", "it states no scheme, so it can have no keys"));
         }
+        let pairs =
+            schemes.iter().enumerate().flat_map(|(index, one)| schemes[..index].iter().map(move |two| (one, two)));
+        if let Some((one, _)) = pairs.into_iter().find(|(one, two)| one.contradicts(two)) {
+            let problem = format_args!("two peppers have one id: {:?}", one.algorithm());
+            errors.push(ConfigError::new("source", problem));
+        }
         ConfigError::all(errors)?;
         let (Some(credentials), Some(routes)) = (credentials, routes) else {
             unreachable!("without them there were errors");

@@ -314,3 +314,16 @@ fn every_mistake_in_the_settings_is_named_at_once() {
     let settings: Vec<_> = error.problems().iter().map(|problem| problem.setting.as_str()).collect();
     assert_eq!(settings, ["credentials", "public", "allow_preflights_from", "deadline"]);
 }
+
+#[test]
+fn two_peppers_with_one_id_are_an_error_of_configuration() {
+    use tower_api_key::key::{Pepper, PepperId};
+    use tower_api_key::source::KeySource;
+    let store = |secret: u8| {
+        let pepper = Pepper::new(PepperId(1), [secret; 32]).unwrap();
+        MemoryKeys::builder().hasher(KeyHasher::hmac_sha256(&pepper)).build()
+    };
+    let error = ApiKeyLayer::builder(store(1).or(store(2))).build().unwrap_err().to_string();
+    assert!(error.contains("two peppers have one id"), "{error}");
+    assert!(ApiKeyLayer::builder(store(1).or(store(1))).build().is_ok());
+}

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256, Sha512};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use super::random::{RandomError, random_alphanumeric};
@@ -101,11 +101,24 @@ impl FromStr for KeyDigest {
 
 impl PartialEq for KeyDigest {
     fn eq(&self, other: &Self) -> bool {
-        self.algorithm == other.algorithm && bool::from(self.bytes.ct_eq(&other.bytes))
+        self.algorithm == other.algorithm && bool::from(same_bytes(&self.bytes, &other.bytes))
     }
 }
 
 impl Eq for KeyDigest {}
+
+/// In constant time, and eight bytes at once: a byte at a time costs as much as all else that a lookup does.
+fn same_bytes(one: &[u8; 32], other: &[u8; 32]) -> Choice {
+    let words = |bytes: &[u8; 32]| {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+        words
+    };
+    let differences = words(one).into_iter().zip(words(other)).fold(0, |all, (one, other)| all | (one ^ other));
+    differences.ct_eq(&0)
+}
 
 /// A digest is as good as random, so eight bytes of it are its hash.
 impl Hash for KeyDigest {
@@ -335,6 +348,17 @@ mod tests {
             for (other_index, other) in digests.iter().enumerate() {
                 assert_eq!(one == other, index == other_index);
             }
+        }
+    }
+
+    #[test]
+    fn a_difference_in_any_bit_is_one() {
+        let one = [0x5a; 32];
+        assert!(bool::from(same_bytes(&one, &one)));
+        for bit in 0..256 {
+            let mut other = one;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!bool::from(same_bytes(&one, &other)), "{bit}");
         }
     }
 

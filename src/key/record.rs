@@ -81,7 +81,7 @@ pub struct KeyRecord {
     pub metadata: serde_json::Map<String, serde_json::Value>,
     /// Counts the changes of the record, for `ETag` and `If-Match`.
     pub version: u64,
-    attached: Option<Arc<dyn Attached>>,
+    attached: Attached,
 }
 
 impl KeyRecord {
@@ -117,7 +117,7 @@ impl KeyRecord {
             credits: None,
             metadata: serde_json::Map::new(),
             version: 0,
-            attached: None,
+            attached: Attached(None),
         }
     }
 
@@ -147,8 +147,10 @@ impl KeyRecord {
 
     /// Lets a value of the store's own travel with the record: the row it was read from, for one. Handlers read it by
     /// `auth.attached::<T>()`.
-    pub fn attach<T: fmt::Debug + Send + Sync + 'static>(&mut self, value: T) {
-        self.attached = Some(Arc::new(value));
+    ///
+    /// `Debug` of the record does not show it.
+    pub fn attach<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.attached = Attached(Some(Arc::new(value)));
     }
 
     /// What was attached, if it was a `T`.
@@ -156,18 +158,18 @@ impl KeyRecord {
     /// # Errors
     /// When nothing was attached, or something of another type.
     pub fn attached<T: Send + Sync + 'static>(&self) -> Result<&T, NotAttached> {
-        let attached = self.attached.as_deref().and_then(|value| value.as_any().downcast_ref());
+        let attached = self.attached.0.as_deref().and_then(|value| value.downcast_ref());
         attached.ok_or_else(NotAttached::of::<T>)
     }
 }
 
-trait Attached: fmt::Debug + Send + Sync {
-    fn as_any(&self) -> &dyn Any;
-}
+/// A value of a store's own, of which nothing is known, not even whether it may be printed.
+#[derive(Clone)]
+struct Attached(Option<Arc<dyn Any + Send + Sync>>);
 
-impl<T: fmt::Debug + Send + Sync + 'static> Attached for T {
-    fn as_any(&self) -> &dyn Any {
-        self
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "…" } else { "none" })
     }
 }
 

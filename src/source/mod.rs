@@ -150,6 +150,11 @@ impl KeyScheme {
         self.format.accepts(key).then(|| self.hasher.digest(self.format.digested(key)))
     }
 
+    /// Whether both go by one algorithm and one pepper id, but not by one secret: then one of the two finds nothing.
+    pub(crate) fn contradicts(&self, other: &Self) -> bool {
+        self.algorithm() == other.algorithm() && self.hasher.digest("") != other.hasher.digest("")
+    }
+
     /// Whether two schemes digest the same part of `key`, if both accept it.
     pub(crate) fn digests_alike(&self, other: &Self, key: &str) -> bool {
         self.format.accepts(key) && self.format.digested(key) == other.format.digested(key)
