@@ -23,7 +23,7 @@ use axum::{Json, Router};
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_api_key::limit::{Limits, MemoryRateLimiter, Quota};
+use tower_api_key::limit::{Limits, MemoryRateLimiter};
 use tower_api_key::rejection::Style;
 use tower_api_key::source::EnvKeys;
 use tower_api_key::{ApiKeyLayer, AuthContext, BoxError};
@@ -40,10 +40,7 @@ async fn run() -> Result<(), BoxError> {
     if keys.as_ref().is_some_and(EnvKeys::is_empty) && !development {
         settings.wrong("NEXTELEVEN_API_KEY", "is needed, unless APP_ENV is development");
     }
-    let hourly = Quota::per_hour(settings.parsed("API_RATE_LIMIT", 100));
-    if let Err(error) = hourly.validate() {
-        settings.wrong("API_RATE_LIMIT", error);
-    }
+    let hourly = settings.per_hour("API_RATE_LIMIT", 100);
     settings.done()?;
     let Some(keys) = keys else { return Ok(()) };
 

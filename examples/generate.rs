@@ -23,7 +23,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tower_api_key::credential::CredentialLocation;
 use tower_api_key::key::{Environment, KeyClass, Scope, ScopeHierarchy};
-use tower_api_key::limit::{Limits, MemoryRateLimiter, Quota};
+use tower_api_key::limit::{Limits, MemoryRateLimiter};
 use tower_api_key::management::Management;
 use tower_api_key::rejection::Style;
 use tower_api_key::route::{Methods, Route};
@@ -51,10 +51,7 @@ async fn run() -> Result<(), BoxError> {
     if ![Environment::LIVE, Environment::TEST].contains(&environment) {
         settings.wrong("API_ENVIRONMENT", format_args!("\"{environment}\" is neither live nor test"));
     }
-    let hourly = Quota::per_hour(settings.parsed("API_RATE_LIMIT", 100));
-    if let Err(error) = hourly.validate() {
-        settings.wrong("API_RATE_LIMIT", error);
-    }
+    let hourly = settings.per_hour("API_RATE_LIMIT", 100);
     settings.done()?;
     let Some(admin) = admin else { return Ok(()) };
     if admin.is_empty() {

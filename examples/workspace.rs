@@ -28,7 +28,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_api_key::ip::{ForwardedHeader, IpAllowlist, TrustedProxies};
 use tower_api_key::key::KeyClass;
-use tower_api_key::limit::{Limits, MemoryRateLimiter, Quota};
+use tower_api_key::limit::{Limits, MemoryRateLimiter};
 use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource, MemoryKeys};
 use tower_api_key::{ApiKeyLayer, AuthContext, BoxError, ConfigError, management};
 
@@ -45,10 +45,7 @@ async fn run() -> Result<(), BoxError> {
     let file = file.filter(|path| path.exists());
     let file = file.map(|path| JsonFileKeys::open(path).map_err(|error| ConfigError::new("WORKSPACES_DIR", error)));
     let file = settings.checked(file.transpose()).flatten();
-    let hourly = Quota::per_hour(settings.parsed("API_RATE_LIMIT", 100));
-    if let Err(error) = hourly.validate() {
-        settings.wrong("API_RATE_LIMIT", error);
-    }
+    let hourly = settings.per_hour("API_RATE_LIMIT", 100);
     let allowed = settings.parsed("ALLOWED_IPS", IpAllowlist::any());
     let proxies = settings.parsed("TRUSTED_PROXIES", TrustedProxies::none());
     settings.done()?;

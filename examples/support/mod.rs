@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tower_api_key::limit::Quota;
 use tower_api_key::{BoxError, ConfigError};
 
 /// Runs a program: reads `.env.local` (what is in the environment already wins), logs to stderr as `RUST_LOG` says, and
@@ -74,6 +75,15 @@ impl Settings {
                 default
             }
         }
+    }
+
+    /// How often something may be done in an hour, out of a variable.
+    pub(crate) fn per_hour(&mut self, name: &str, default: u32) -> Quota {
+        let quota = Quota::per_hour(self.parsed(name, default));
+        if let Err(error) = quota.validate() {
+            self.wrong(name, error);
+        }
+        quota
     }
 
     /// The outcome of something that is made out of settings.
