@@ -61,9 +61,12 @@ use crate::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyRef};
 
 pub use env::EnvKeys;
 pub use json_file::{JsonFileError, JsonFileKeys};
-pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder};
+pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder, MemoryKeysError};
 pub use or::{EitherError, Or};
-pub use store::{InvalidCursor, IssuedKey, KeyChange, KeyCursor, KeyFilter, KeyPage, KeyStore, KeyUpdate, NewKey};
+pub use store::{
+    InvalidCursor, IssuedKey, KeyChange, KeyCursor, KeyFilter, KeyLife, KeyLifeRefusal, KeyPage, KeyRotation, KeyStore,
+    KeySuccession, KeyUpdate, KeyUsage, NewKey,
+};
 
 #[cfg(feature = "management")]
 pub(crate) use erased::ErasedStore;
