@@ -62,6 +62,8 @@ struct Settings {
 struct Index {
     by_id: HashMap<KeyId, KeyDigest>,
     by_age: BTreeMap<KeyCursor, KeyDigest>,
+    /// How many changes were made.
+    changes: u64,
 }
 
 impl MemoryKeys {
@@ -102,6 +104,37 @@ impl MemoryKeys {
         self.0.by_digest.pin().get(digest).cloned()
     }
 
+    /// A store of the same settings without keys.
+    pub(super) fn emptied(&self) -> Self {
+        Self::of(self.0.settings.clone())
+    }
+
+    /// A store of the same settings and keys, which changes apart from this one.
+    pub(super) fn fork(&self) -> Self {
+        let fork = self.emptied();
+        {
+            let (from, mut to) = (self.index(), fork.index());
+            to.by_id.clone_from(&from.by_id);
+            to.by_age.clone_from(&from.by_age);
+            let records = self.0.by_digest.pin();
+            let copies = fork.0.by_digest.pin();
+            for (digest, record) in &records {
+                copies.insert(*digest, record.clone());
+            }
+        }
+        fork
+    }
+
+    /// How many changes were made since it was set up.
+    pub(super) fn changes(&self) -> u64 {
+        self.index().changes
+    }
+
+    /// Every key, the oldest first.
+    pub(super) fn oldest_first(&self) -> Vec<KeyRef> {
+        self.index().by_age.values().filter_map(|digest| self.lookup(digest)).collect()
+    }
+
     /// The index, also after a panic elsewhere: it is changed by single inserts alone.
     fn index(&self) -> MutexGuard<'_, Index> {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,11 +155,13 @@ impl MemoryKeys {
     }
 
     /// The record in place of the one that has its digest.
-    fn replace(&self, _: &mut Index, record: &KeyRef) {
+    fn replace(&self, index: &mut Index, record: &KeyRef) {
+        index.changes += 1;
         self.0.by_digest.pin().insert(record.digest, record.clone());
     }
 
     fn remove(&self, index: &mut Index, record: &KeyRecord) {
+        index.changes += 1;
         index.by_id.remove(&record.id);
         index.by_age.remove(&place(record));
         self.0.by_digest.pin().remove(&record.digest);

@@ -54,3 +54,16 @@ fn of_rotations_at_once_one_makes_a_successor() {
     let made = rotated.iter().filter(|answer| matches!(answer, KeySuccession::Rotated { .. })).count();
     assert_eq!((made, keys.len()), (1, 2));
 }
+
+#[test]
+fn a_fork_changes_apart_and_counts_its_changes() {
+    let keys = MemoryKeys::new();
+    let id = keys.issue_now(NewKey::named("k")).unwrap().record.id.clone();
+    let fork = keys.fork();
+    assert_eq!(fork.changes(), 0);
+    fork.revoke_now(&id, None);
+    assert_eq!(fork.changes(), 1);
+    fork.revoke_now(&id, None);
+    assert_eq!(fork.changes(), 1);
+    assert!(keys.get_now(&id).unwrap().revoked_at.is_none());
+}
