@@ -1,4 +1,4 @@
-//! Keys for the programs of a web application: some made over the API, some in a file, some in the environment.
+//! Keys for the programs of a web application: some made over the API and kept in a file, some in the environment.
 //!
 //! ```sh
 //! ADMIN_API_KEY=an-admin-key-of-at-least-32-characters cargo run --example workspace --features management
@@ -10,7 +10,7 @@
 //!
 //! | variable | meaning |
 //! | --- | --- |
-//! | `WORKSPACES_DIR` | the folder of `api-keys.json`, which lists keys by their digests; none by default |
+//! | `WORKSPACES_DIR` | the folder of `api-keys.json`, which lists keys by their digests; the working directory by default |
 //! | `ADMIN_API_KEY` | the operator's key |
 //! | `VALID_API_KEYS` | keys of clients, separated by commas |
 //! | `API_RATE_LIMIT` | how often a client may call in an hour, 100 by default |
@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use tower_api_key::ip::{ForwardedHeader, IpAllowlist, TrustedProxies};
 use tower_api_key::key::KeyClass;
 use tower_api_key::limit::{Limits, MemoryRateLimiter};
-use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource, MemoryKeys};
+use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource};
 use tower_api_key::{ApiKeyLayer, AuthContext, BoxError, ConfigError, management};
 
 fn main() -> ExitCode {
@@ -41,24 +41,16 @@ async fn run() -> Result<(), BoxError> {
     let port = settings.parsed("PORT", 3000);
     let admin = settings.checked(EnvKeys::variable("ADMIN_API_KEY"));
     let clients = settings.checked(EnvKeys::list("VALID_API_KEYS"));
-    let file = settings.text("WORKSPACES_DIR").map(|folder| Path::new(&folder).join("api-keys.json"));
-    let file = file.filter(|path| path.exists());
-    let file = file.map(|path| JsonFileKeys::open(path).map_err(|error| ConfigError::new("WORKSPACES_DIR", error)));
-    let file = settings.checked(file.transpose()).flatten();
+    let folder = settings.text("WORKSPACES_DIR").unwrap_or_else(|| ".".to_owned());
+    let made = JsonFileKeys::open(Path::new(&folder).join("api-keys.json"));
+    let made = settings.checked(made.map_err(|error| ConfigError::new("WORKSPACES_DIR", error)));
     let hourly = settings.per_hour("API_RATE_LIMIT", 100);
     let allowed = settings.parsed("ALLOWED_IPS", IpAllowlist::any());
     let proxies = settings.parsed("TRUSTED_PROXIES", TrustedProxies::none());
     settings.done()?;
-    let (Some(admin), Some(clients)) = (admin, clients) else { return Ok(()) };
+    let (Some(admin), Some(clients), Some(made)) = (admin, clients, made) else { return Ok(()) };
 
-    let made = MemoryKeys::new();
-    let configured = admin.class(KeyClass::Admin).or(clients);
-    // Keys of the file stand between those that were made here and those of the environment.
-    let builder = match file {
-        Some(file) => ApiKeyLayer::builder(made.clone().or(file).or(configured)),
-        None => ApiKeyLayer::builder(made.clone().or(configured)),
-    };
-    let auth = builder
+    let auth = ApiKeyLayer::builder(made.clone().or(admin.class(KeyClass::Admin)).or(clients))
         .trusted_proxies(proxies.headers([ForwardedHeader::XForwardedFor, ForwardedHeader::XRealIp]))
         .ip_policy(allowed)
         .limits(Limits::new(MemoryRateLimiter::new()).per_key(hourly.clone()).failures(hourly))

@@ -88,6 +88,11 @@ impl Timestamp {
         Self::clamped((self.0.saturating_add(999)).div_euclid(1_000) * 1_000)
     }
 
+    /// As it is displayed, but with microseconds: reads back as the same instant.
+    pub(crate) fn exact(self) -> String {
+        format!("{:.6}", self.to_jiff())
+    }
+
     fn to_jiff(self) -> jiff::Timestamp {
         // Within four-digit years by construction, which is within what jiff can hold.
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)

@@ -82,7 +82,7 @@
 //! | `axum` | yes | extractors, `protect`, `Rejection` as a response, the peer's address |
 //! | `management` | | a REST router over a key store |
 //! | `tonic` | | the peer's address of tonic's servers |
-//! | `testing` | | a clock for tests, contexts for handlers under test |
+//! | `testing` | | a clock for tests, contexts for handlers under test, suites for stores of your own |
 //! | `full` | | all of them |
 //!
 //! Features add items, and change nothing that is there without them.

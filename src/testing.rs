@@ -1,4 +1,5 @@
-//! For tests: a clock that stands still, and contexts for handlers that are called without a layer.
+//! For tests: a clock that stands still, contexts for handlers that are called without a layer, and what every
+//! [store of your own](conformance) has to keep to.
 //!
 //! ```
 //! use tower_api_key::key::Scope;
@@ -9,6 +10,8 @@
 //! let auth = testing::context().key("ci").scopes([READ]).build();
 //! assert!(auth.require(READ).is_ok());
 //! ```
+
+pub mod conformance;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -283,6 +283,13 @@ mod managed {
             let whoami = json(&get(&url, &[("x-api-key", key)]).await);
             assert_eq!((&whoami["method"], &whoami["source"]), (&json!(method), &json!(source)));
         }
+        // What is made over the API is in the file, and opens the next program that reads it.
+        let keys = format!("{}/account/api-keys", program.url);
+        let made = json(&send("POST", &keys, &[("x-api-key", ADMIN)], r#"{"name":"made"}"#).await);
+        let whoami = json(&get(&url, &[("x-api-key", made["key"].as_str().unwrap())]).await);
+        assert_eq!((&whoami["keyName"], &whoami["source"]), (&json!("made"), &json!("json-file")));
+        let reopened = tower_api_key::source::JsonFileKeys::open(folder.path().join("api-keys.json")).unwrap();
+        assert_eq!(reopened.len(), 2);
         for (header, value, address) in [
             ("x-forwarded-for", "203.0.113.9", Some("203.0.113.9")),
             ("x-forwarded-for", "198.51.100.1, 203.0.113.9, 127.0.0.2", Some("203.0.113.9")),
@@ -301,6 +308,19 @@ mod managed {
                 }
             }
         }
+    }
+
+    #[test]
+    fn workspace_does_not_start_with_a_broken_file_and_leaves_it_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api-keys.json");
+        std::fs::write(&path, "{").unwrap();
+        let settings = [("WORKSPACES_DIR", folder.path().to_str().unwrap())];
+        let output = support::command("workspace", &settings).output().unwrap();
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1), "{line}");
+        assert!(line.starts_with("WORKSPACES_DIR: ") && line.contains("api-keys.json"), "{line}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::desk::{Desk, Order};
 use super::fields::Fields;
-use super::{answer, body, values};
+use super::{answer, body, refusal, values};
 use crate::clock::Timestamp;
 use crate::key::KeyId;
 use crate::rejection::Rejection;
@@ -21,6 +21,9 @@ pub(super) async fn answer(desk: &Desk, order: &Order, body: Body) -> Result<Res
     let hierarchy = &order.caller.rules.hierarchy;
     let mut key = order.mandate.grant().confine(asked, hierarchy, &desk.environment)?;
     key.owner = order.mandate.new_owner().clone();
+    if let Err(refused) = desk.store.life().end(key.expires_at, desk.clock.now()) {
+        return Err(refusal::life("expiresAt", refused));
+    }
     let issued = desk.ask(desk.store.issue(key)).await?;
     let mut response = answer::issued(&issued.record, issued.secret.expose_secret(), desk.clock.now())?;
     if let Some(location) = location(&order.parts, &issued.record.id) {

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::rejection::Rejection;
+use crate::source::KeyLifeRefusal;
 
 pub(super) fn malformed(message: &'static str) -> Rejection {
     Rejection::new(StatusCode::BAD_REQUEST, "MALFORMED_REQUEST", "Malformed request", message)
@@ -43,6 +44,16 @@ pub(super) fn no_such_key() -> Rejection {
 pub(super) fn outdated() -> Rejection {
     let message = "The API key has changed since; read it again";
     Rejection::new(StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed", message)
+}
+
+/// What the key is does not allow the call.
+pub(super) fn conflict(message: &'static str) -> Rejection {
+    Rejection::new(StatusCode::CONFLICT, "CONFLICT", "Conflict", message)
+}
+
+/// The life that was asked for in `field` is too short or too long for the store.
+pub(super) fn life(field: &str, refusal: KeyLifeRefusal) -> Rejection {
+    invalid(BTreeMap::from([(field.to_owned(), refusal.to_string())]))
 }
 
 pub(super) fn no_such_call() -> Rejection {

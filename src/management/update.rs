@@ -24,6 +24,8 @@ pub(super) async fn answer(desk: &Desk, order: &Order, body: Body) -> Result<Res
     match desk.ask(desk.store.update(&key.id, change)).await? {
         KeyUpdate::Changed(key) => answer::key(&key, desk.clock.now()),
         KeyUpdate::Outdated => Err(refusal::outdated()),
+        KeyUpdate::Conflict(_) => Err(refusal::conflict("The API key is revoked, or about to end")),
+        KeyUpdate::Refused(refusal) => Err(refusal::life("expiresAt", refusal)),
         KeyUpdate::Absent => Err(refusal::no_such_key()),
     }
 }

@@ -42,11 +42,12 @@ impl<S: KeySource> ErasedSource for S {
 mod store {
     use super::{BoxFuture, StoreError};
     use crate::key::{KeyId, KeyRef};
-    use crate::source::{IssuedKey, KeyChange, KeyFilter, KeyPage, KeySource, KeyStore, KeyUpdate, NewKey};
+    use crate::source::{IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeySource, KeyStore, KeyUpdate, NewKey};
 
     /// A [`KeyStore`] of any type.
     pub(crate) trait ErasedStore: Send + Sync + 'static {
         fn name(&self) -> &str;
+        fn life(&self) -> KeyLife;
         fn issue(&self, key: NewKey) -> BoxFuture<'_, Result<IssuedKey, StoreError>>;
         fn get<'a>(&'a self, id: &'a KeyId) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
         fn list<'a>(&'a self, filter: &'a KeyFilter) -> BoxFuture<'a, Result<KeyPage, StoreError>>;
@@ -61,6 +62,10 @@ mod store {
     impl<S: KeyStore> ErasedStore for S {
         fn name(&self) -> &str {
             KeySource::name(self)
+        }
+
+        fn life(&self) -> KeyLife {
+            KeyStore::life(self)
         }
 
         fn issue(&self, key: NewKey) -> BoxFuture<'_, Result<IssuedKey, StoreError>> {

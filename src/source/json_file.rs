@@ -1,17 +1,33 @@
 //! Keys in a JSON file.
 
-use std::fs;
-use std::io;
+mod builder;
+mod disk;
+mod error;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::thread;
+use std::time::Duration;
 
-use serde::Deserialize;
+use super::{
+    IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore, KeySuccession,
+    KeyUpdate, KeyUsage, Lookup, MemoryKeys, MemoryKeysError, NewKey,
+};
+use crate::clock::Timestamp;
+use crate::key::{KeyDigest, KeyFormat, KeyId, KeyRef};
+use error::{Complaint, Kind};
 
-use super::row::KeyRow;
-use super::{KeyScheme, KeySource, Lookup, MemoryKeys};
-use crate::key::{KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRef, ParseKeyDigestError, RandomError};
+pub use builder::JsonFileKeysBuilder;
+pub use error::JsonFileError;
 
-/// Keys that a JSON file lists by their digests. Reads the file, and never writes it.
+/// What the source is called.
+const NAME: &str = "json-file";
+
+/// Keys that a JSON file lists by their digests. Clones share the keys.
 ///
 /// ```json
 /// {
@@ -29,58 +45,93 @@ use crate::key::{KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRef, ParseKeyDigestE
 /// ```
 ///
 /// `id` and `digest` are needed; an unknown field is an error, since it may be a restriction that was misspelt.
-/// `printf %s "$KEY" | sha256sum` prints the digest of a key.
-#[derive(Debug)]
-pub struct JsonFileKeys {
+/// `printf %s "$KEY" | sha256sum` prints the digest of a key. A file that is missing is an empty store, and is made with
+/// the first key, for its owner's eyes alone (mode 0600).
+///
+/// # What is promised
+/// - **A change that was answered is on the disk.** The file is replaced as a whole: the new text goes into `<file>.tmp`
+///   and onto the disk, and is then renamed. A process that is killed at any instant leaves the old text or the new one.
+/// - **Processes may write at once.** Each reads the file, changes it and replaces it under a lock on `<file>.lock`. A
+///   process that finds the lock taken waits for ten seconds, and then says so. File systems over a network may have no
+///   such locks.
+/// - **What others change is seen within a second**, be it a process or a person with an editor. A thread looks at the
+///   file's time, length and inode every 250 milliseconds, so that no request waits for a disk. It ends with the last
+///   clone of the store.
+/// - **A broken edit keeps the last good keys.** It is logged once (`tower_api_key::store`), and until it is repaired
+///   every write is refused: what could not be read is never overwritten. Deleting the file is a broken edit, too.
+///   Broken at the start is an error.
+/// - **A write that fails changes nothing**, neither the file nor what lookups find. The one exception is a folder that
+///   could not be brought onto the disk after the rename: what is in the file then counts, and is seen as another's
+///   change.
+///
+/// A write takes the disk's time and the whole file's length: meant for some thousand keys. In a Tokio runtime it happens
+/// on the threads for blocking work, else on the calling one. A caller that stops waiting does not stop the write.
+#[derive(Clone)]
+pub struct JsonFileKeys(Arc<Shared>);
+
+struct Shared {
     path: PathBuf,
-    formats: Vec<KeyFormat>,
-    hashers: Vec<KeyHasher>,
     keys: RwLock<MemoryKeys>,
+    /// Held by one writer of this process at a time, which then waits for those of other processes. Apart from `seen`, so
+    /// that changes by others are seen while it waits.
+    turn: Mutex<()>,
+    /// Held while the file is read or written, and until the keys are those of the file.
+    seen: Mutex<Seen>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    version: u64,
-    keys: Vec<KeyRow>,
+/// The file as it was last read or written.
+#[derive(Default)]
+struct Seen {
+    stamp: Option<disk::Stamp>,
+    /// The text that the keys are from; `None` if there was no file yet.
+    text: Option<Vec<u8>>,
+    /// What is wrong with the file as it is now.
+    complaint: Option<Complaint>,
 }
 
 impl JsonFileKeys {
-    /// Reads the keys of the file at `path`, which may have any visible ASCII text, digested by SHA-256.
+    /// The keys of the file at `path`: new ones `ak_<environment>_…`, and any visible ASCII text that somebody has put
+    /// there, digested by SHA-256.
     ///
     /// # Errors
-    /// When the file cannot be read, is not as above, or lists an id or a digest twice.
+    /// When the file is there and cannot be read, is not as above, or lists an id or a digest twice; or when there is not
+    /// even a folder for it. The file is left as it is.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, JsonFileError> {
-        Self::open_with(path, [KeyFormat::text()], [KeyHasher::sha256()])
+        Self::builder(path).format(KeyFormat::default()).add_format(KeyFormat::text()).open()
     }
 
-    /// The same for keys of these shapes, and digests by these hashers.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_with(
-        path: impl Into<PathBuf>,
-        formats: impl IntoIterator<Item = KeyFormat>,
-        hashers: impl IntoIterator<Item = KeyHasher>,
-    ) -> Result<Self, JsonFileError> {
-        let path = path.into();
-        let keys = RwLock::new(load(&path)?);
-        Ok(Self { path, formats: formats.into_iter().collect(), hashers: hashers.into_iter().collect(), keys })
+    /// A store with other settings.
+    pub fn builder(path: impl Into<PathBuf>) -> JsonFileKeysBuilder {
+        JsonFileKeysBuilder::new(path.into())
     }
 
-    /// Reads the file again. Requests see the old keys or the new ones, never a part.
+    fn start(path: PathBuf, keys: MemoryKeys, every: Option<Duration>) -> Result<Self, JsonFileError> {
+        if !disk::folder(&path).is_dir() {
+            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(JsonFileError::new(&path, Kind::Io("be opened, for it has no folder", missing)));
+        }
+        let shared = Arc::new(Shared { path, keys: RwLock::new(keys), turn: Mutex::default(), seen: Mutex::default() });
+        shared.refresh(&mut shared.seen())?;
+        if let Some(every) = every {
+            let watched = Arc::downgrade(&shared);
+            let thread = thread::Builder::new().name("json-file-keys".to_owned());
+            let thread = thread.spawn(move || watch(&watched, every));
+            thread.map_err(|error| JsonFileError::new(&shared.path, Kind::Io("be watched", error)))?;
+        }
+        Ok(Self(shared))
+    }
+
+    /// Reads the file again, if it has changed. Requests see the old keys or the new ones, never a part.
     ///
     /// # Errors
-    /// As [`open`](Self::open). The keys that were read last stay.
+    /// When the file cannot be read or is broken. The keys that were read last stay.
     pub fn reload(&self) -> Result<(), JsonFileError> {
-        let fresh = load(&self.path)?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+        self.0.refresh(&mut self.0.seen())
     }
 
     /// How many keys there are, in any state.
     pub fn len(&self) -> usize {
-        self.keys().len()
+        self.0.keys().len()
     }
 
     /// Whether there is no key.
@@ -88,149 +139,190 @@ impl JsonFileKeys {
         self.len() == 0
     }
 
+    /// The outcome of `change`, once it is on the disk.
+    async fn change<T, E>(
+        &self,
+        change: impl FnOnce(&MemoryKeys) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, JsonFileError>
+    where
+        T: Send + 'static,
+        E: Into<MemoryKeysError>,
+    {
+        let shared = Arc::clone(&self.0);
+        if tokio::runtime::Handle::try_current().is_err() {
+            return shared.change(change);
+        }
+        match tokio::task::spawn_blocking(move || shared.change(change)).await {
+            Ok(outcome) => outcome,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(JsonFileError::new(&self.0.path, Kind::Ended)),
+            },
+        }
+    }
+}
+
+impl Shared {
     fn keys(&self) -> MemoryKeys {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, keys: MemoryKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, kind: impl Into<Kind>) -> JsonFileError {
+        JsonFileError::new(&self.path, kind)
+    }
+
+    /// Brings the keys to what the file says now.
+    fn refresh(&self, seen: &mut Seen) -> Result<(), JsonFileError> {
+        // Nothing is known of a file that cannot be read, so that it is looked at again each time.
+        seen.stamp = None;
+        match disk::read(&self.path).map_err(|kind| self.failed(kind))? {
+            Some((text, stamp)) => {
+                if seen.text.as_ref() != Some(&text) {
+                    self.publish(text::parse(&text, &self.keys()).map_err(|kind| self.failed(kind))?);
+                    seen.text = Some(text);
+                }
+                seen.stamp = Some(stamp);
+            }
+            None if seen.text.is_none() => {}
+            None => return Err(self.failed(Kind::Gone)),
+        }
+        Ok(())
+    }
+
+    /// The same, if the file seems to have changed, with a word in the log.
+    fn check(&self) {
+        let mut seen = self.seen();
+        if !disk::may_have_changed(&self.path, seen.stamp.as_ref()) {
+            return;
+        }
+        let complaint = self.refresh(&mut seen).err();
+        let path = self.path.display();
+        match (&complaint, &seen.complaint) {
+            (Some(error), known) if known.as_ref() != Some(&Complaint::of(error)) => {
+                tracing::error!(target: "tower_api_key::store", backend = NAME, %error, "the last good keys stay in use");
+            }
+            (None, Some(_)) => {
+                tracing::info!(target: "tower_api_key::store", backend = NAME, %path, "the file of keys is repaired");
+            }
+            _ => {}
+        }
+        seen.complaint = complaint.as_ref().map(Complaint::of);
+    }
+
+    /// Reads, changes and replaces the file while no other process does.
+    fn change<T, E: Into<MemoryKeysError>>(
+        &self,
+        change: impl FnOnce(&MemoryKeys) -> Result<T, E>,
+    ) -> Result<T, JsonFileError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = disk::resolved(&self.path);
+        let _lock = disk::Lock::acquire(&target).map_err(|kind| self.failed(kind))?;
+        let mut seen = self.seen();
+        self.refresh(&mut seen)
+            .map_err(|error| if error.is_broken() { self.failed(Kind::Broken(Box::new(error))) } else { error })?;
+        let draft = self.keys().fork();
+        let outcome = change(&draft).map_err(|error| self.failed(error.into()))?;
+        if draft.changes() > 0 {
+            let text = text::write(&draft).map_err(|kind| self.failed(kind))?;
+            let stamp = disk::replace(&target, &text).map_err(|kind| self.failed(kind))?;
+            self.publish(draft);
+            (seen.text, seen.stamp) = (Some(text), Some(stamp));
+        }
+        Ok(outcome)
+    }
+}
+
+/// Looks at the file until the store is gone.
+fn watch(watched: &Weak<Shared>, every: Duration) {
+    loop {
+        thread::sleep(every);
+        let Some(shared) = watched.upgrade() else { return };
+        shared.check();
+    }
+}
+
+impl fmt::Debug for JsonFileKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path: &Path = &self.0.path;
+        f.debug_struct("JsonFileKeys").field("path", &path).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
 impl KeySource for JsonFileKeys {
-    type Error = RandomError;
+    type Error = JsonFileError;
 
     fn name(&self) -> &str {
-        "json-file"
+        NAME
     }
 
     fn schemes(&self) -> Vec<KeyScheme> {
-        let with_each = |format: &KeyFormat| {
-            let format = format.clone();
-            self.hashers.iter().map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
-        };
-        self.formats.iter().flat_map(with_each).collect()
+        self.0.keys().schemes()
     }
 
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, RandomError> {
-        self.keys().find(digest).await
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, JsonFileError> {
+        Ok(self.0.keys().lookup(digest))
     }
 
     fn find_now(&self, digest: &KeyDigest) -> Lookup {
-        self.keys().find_now(digest)
+        self.0.keys().lookup(digest).into()
     }
 }
 
-fn load(path: &Path) -> Result<MemoryKeys, JsonFileError> {
-    let failed = |kind| JsonFileError { path: path.to_owned(), kind };
-    let text = fs::read(path).map_err(|error| failed(Kind::Io(error)))?;
-    let file: File = serde_json::from_slice(&text).map_err(|error| failed(Kind::Syntax(unquoted(&error))))?;
-    if file.version != 1 {
-        return Err(failed(Kind::Version(file.version)));
-    }
-    let keys = MemoryKeys::new();
-    for row in file.keys {
-        let id = row.id.clone();
-        let record = row.into_record("json-file").map_err(|error| failed(Kind::Digest(id.clone(), error)))?;
-        keys.insert(record).map_err(|_| failed(Kind::Duplicate(id)))?;
-    }
-    Ok(keys)
-}
-
-/// The file of keys could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {kind}", path.display())]
-pub struct JsonFileError {
-    path: PathBuf,
-    #[source]
-    kind: Kind,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Kind {
-    #[error("{0}")]
-    Io(io::Error),
-    #[error("{0}")]
-    Syntax(String),
-    #[error("version {0} of the file is unknown, only 1 is")]
-    Version(u64),
-    #[error("key {0}: {1}")]
-    Digest(KeyId, ParseKeyDigestError),
-    #[error("key {0}: its id or its digest is listed twice")]
-    Duplicate(KeyId),
-}
-
-/// The error without what it quotes of the file, since somebody may have written a key there. Names in backticks stay if
-/// they look like a name.
-fn unquoted(error: &serde_json::Error) -> String {
-    let (message, mut shown) = (error.to_string(), String::new());
-    let mut rest = message.as_str();
-    while let Some(start) = rest.find(['"', '`']) {
-        let (before, quoted) = rest.split_at(start);
-        let (quote, inside) = quoted.split_at(1);
-        let end = inside.rfind(quote).filter(|_| quote == "\"").or_else(|| inside.find(quote)).unwrap_or(inside.len());
-        let named = quote == "`" && end <= 24 && inside[..end].bytes().all(|byte| byte.is_ascii_alphabetic());
-        shown.push_str(before);
-        shown.push_str(quote);
-        shown.push_str(if named { &inside[..end] } else { "…" });
-        shown.push_str(quote);
-        rest = inside.get(end + 1..).unwrap_or_default();
-    }
-    shown + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// SHA-256 of `abc`.
-    const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-
-    fn file(text: &str) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), text).unwrap();
-        file
+impl KeyStore for JsonFileKeys {
+    fn life(&self) -> KeyLife {
+        self.0.keys().life()
     }
 
-    fn knows_abc(keys: &JsonFileKeys) -> bool {
-        matches!(keys.find_now(&keys.schemes()[0].digest("abc").unwrap()), Lookup::Found(_))
+    async fn issue(&self, key: NewKey) -> Result<IssuedKey, JsonFileError> {
+        self.change(move |keys| keys.issue_now(key)).await
     }
 
-    #[test]
-    fn a_key_is_found_by_its_digest() {
-        let file = file(&format!(r#"{{"version":1,"keys":[{{"id":"key_1","digest":"{ABC}","scopes":["read"]}}]}}"#));
-        let keys = JsonFileKeys::open(file.path()).unwrap();
-        assert!(knows_abc(&keys));
-        assert_eq!(keys.len(), 1);
+    async fn get(&self, id: &KeyId) -> Result<Option<KeyRef>, JsonFileError> {
+        Ok(self.0.keys().get_now(id))
     }
 
-    #[test]
-    fn what_is_wrong_with_a_file_is_said() {
-        let one = format!(r#"{{"id":"key_1","digest":"{ABC}"}}"#);
-        for (text, problem) in [
-            ("".to_owned(), "EOF"),
-            (r#"{"version":2,"keys":[]}"#.to_owned(), "version 2"),
-            (r#"{"version":1}"#.to_owned(), "missing field `keys`"),
-            (format!(r#"{{"version":1,"keys":[{one},{one}]}}"#), "listed twice"),
-            (r#"{"version":1,"keys":[{"id":"key_9","digest":"abc"}]}"#.to_owned(), "key key_9"),
-            (
-                format!(r#"{{"version":1,"keys":[{{"id":"k","digest":"{ABC}","expiry":"x"}}]}}"#),
-                "unknown field `expiry`",
-            ),
-        ] {
-            let file = file(&text);
-            let error = JsonFileKeys::open(file.path()).unwrap_err().to_string();
-            assert!(error.contains(problem) && error.starts_with(file.path().to_str().unwrap()), "{error}");
-        }
-        let missing = JsonFileKeys::open("/a/file/that/is/missing").unwrap_err().to_string();
-        assert!(missing.starts_with("/a/file/that/is/missing: "), "{missing}");
+    async fn list(&self, filter: &KeyFilter) -> Result<KeyPage, JsonFileError> {
+        Ok(self.0.keys().list_now(filter))
     }
 
-    #[test]
-    fn a_broken_edit_keeps_the_last_good_keys() {
-        let file = file(&format!(r#"{{"version":1,"keys":[{{"id":"key_1","digest":"{ABC}"}}]}}"#));
-        let keys = JsonFileKeys::open(file.path()).unwrap();
-        fs::write(file.path(), "{").unwrap();
-        assert!(keys.reload().is_err());
-        assert!(knows_abc(&keys));
-        fs::write(file.path(), r#"{"version":1,"keys":[]}"#).unwrap();
-        keys.reload().unwrap();
-        assert!(!knows_abc(&keys));
+    async fn update(&self, id: &KeyId, change: KeyChange) -> Result<KeyUpdate, JsonFileError> {
+        let id = id.clone();
+        self.change(move |keys| Ok::<_, MemoryKeysError>(keys.update_now(&id, change))).await
+    }
+
+    async fn set_enabled(&self, id: &KeyId, enabled: bool) -> Result<KeyUpdate, JsonFileError> {
+        let id = id.clone();
+        self.change(move |keys| Ok::<_, MemoryKeysError>(keys.set_enabled_now(&id, enabled))).await
+    }
+
+    async fn revoke(&self, id: &KeyId, reason: Option<String>) -> Result<Option<KeyRef>, JsonFileError> {
+        let id = id.clone();
+        self.change(move |keys| Ok::<_, MemoryKeysError>(keys.revoke_now(&id, reason))).await
+    }
+
+    async fn rotate(&self, id: &KeyId, rotation: KeyRotation) -> Result<KeySuccession, JsonFileError> {
+        let id = id.clone();
+        self.change(move |keys| keys.rotate_now(&id, &rotation)).await
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<usize, JsonFileError> {
+        self.change(move |keys| Ok::<_, MemoryKeysError>(keys.purge_now(before))).await
+    }
+
+    async fn record_usage(&self, usage: &[KeyUsage]) -> Result<(), JsonFileError> {
+        let usage = usage.to_owned();
+        let record = move |keys: &MemoryKeys| {
+            keys.record_usage_now(&usage);
+            Ok::<_, MemoryKeysError>(())
+        };
+        self.change(record).await
     }
 }

@@ -1,5 +1,9 @@
 //! Keys in this process.
 
+mod builder;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;
@@ -8,9 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use papaya::HashMap as ConcurrentMap;
 
 use super::store::KeyCursor;
-use super::{IssuedKey, KeyChange, KeyFilter, KeyPage, KeyScheme, KeySource, KeyStore, KeyUpdate, Lookup, NewKey};
-use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::key::{DigestHasher, Environment, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRef, RandomError};
+use super::{
+    IssuedKey, KeyChange, KeyFilter, KeyLife, KeyLifeRefusal, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore,
+    KeySuccession, KeyUpdate, KeyUsage, Lookup, NewKey,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::key::{
+    DigestHasher, Environment, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRef, KeyState, RandomError,
+    SecretKey,
+};
+
+pub use builder::MemoryKeysBuilder;
 
 /// A store that keeps its keys in memory: for tests, for keys that are loaded at the start, and as the index of stores
 /// that keep them elsewhere as well. Clones share the keys.
@@ -31,11 +43,18 @@ use crate::key::{DigestHasher, Environment, KeyDigest, KeyFormat, KeyHasher, Key
 pub struct MemoryKeys(Arc<Inner>);
 
 struct Inner {
+    settings: Settings,
+    by_digest: ConcurrentMap<KeyDigest, KeyRef, DigestHasher>,
+    index: Mutex<Index>,
+}
+
+#[derive(Clone)]
+struct Settings {
+    name: &'static str,
     formats: Vec<KeyFormat>,
     hashers: Vec<KeyHasher>,
     clock: Arc<dyn Clock>,
-    by_digest: ConcurrentMap<KeyDigest, KeyRef, DigestHasher>,
-    index: Mutex<Index>,
+    life: KeyLife,
 }
 
 /// What only management asks for. Its lock is also the one that writers hold, so that no change is lost.
@@ -43,6 +62,8 @@ struct Inner {
 struct Index {
     by_id: HashMap<KeyId, KeyDigest>,
     by_age: BTreeMap<KeyCursor, KeyDigest>,
+    /// How many changes were made.
+    changes: u64,
 }
 
 impl MemoryKeys {
@@ -56,20 +77,17 @@ impl MemoryKeys {
         MemoryKeysBuilder::default()
     }
 
+    fn of(settings: Settings) -> Self {
+        let by_digest = ConcurrentMap::with_hasher(DigestHasher::default());
+        Self(Arc::new(Inner { settings, by_digest, index: Mutex::default() }))
+    }
+
     /// Takes in a record that was made elsewhere.
     ///
     /// # Errors
     /// When there is a key of that id or digest.
     pub fn insert(&self, record: KeyRecord) -> Result<KeyRef, DuplicateKey> {
-        let mut index = self.index();
-        if index.by_id.contains_key(&record.id) || self.0.by_digest.pin().contains_key(&record.digest) {
-            return Err(DuplicateKey { id: record.id });
-        }
-        let record = KeyRef::from(record);
-        index.by_id.insert(record.id.clone(), record.digest);
-        index.by_age.insert(place(&record), record.digest);
-        self.0.by_digest.pin().insert(record.digest, record.clone());
-        Ok(record)
+        self.put(&mut self.index(), record.into())
     }
 
     /// How many keys there are, in any state.
@@ -82,27 +100,207 @@ impl MemoryKeys {
         self.len() == 0
     }
 
-    fn lookup(&self, digest: &KeyDigest) -> Option<KeyRef> {
+    pub(super) fn lookup(&self, digest: &KeyDigest) -> Option<KeyRef> {
         self.0.by_digest.pin().get(digest).cloned()
     }
 
-    /// The record of `id` after `change`, which says whether it has changed anything.
-    fn change(&self, id: &KeyId, change: impl FnOnce(&mut KeyRecord) -> bool) -> Option<KeyRef> {
-        let index = self.index();
-        let found = self.lookup(index.by_id.get(id)?)?;
-        let mut record = KeyRecord::clone(&found);
-        if !change(&mut record) {
-            return Some(found);
+    /// A store of the same settings without keys.
+    pub(super) fn emptied(&self) -> Self {
+        Self::of(self.0.settings.clone())
+    }
+
+    /// A store of the same settings and keys, which changes apart from this one.
+    pub(super) fn fork(&self) -> Self {
+        let fork = self.emptied();
+        {
+            let (from, mut to) = (self.index(), fork.index());
+            to.by_id.clone_from(&from.by_id);
+            to.by_age.clone_from(&from.by_age);
+            let records = self.0.by_digest.pin();
+            let copies = fork.0.by_digest.pin();
+            for (digest, record) in &records {
+                copies.insert(*digest, record.clone());
+            }
         }
-        record.version += 1;
-        let record = KeyRef::from(record);
-        self.0.by_digest.pin().insert(record.digest, record.clone());
-        Some(record)
+        fork
+    }
+
+    /// How many changes were made since it was set up.
+    pub(super) fn changes(&self) -> u64 {
+        self.index().changes
+    }
+
+    /// Every key, the oldest first.
+    pub(super) fn oldest_first(&self) -> Vec<KeyRef> {
+        self.index().by_age.values().filter_map(|digest| self.lookup(digest)).collect()
     }
 
     /// The index, also after a panic elsewhere: it is changed by single inserts alone.
     fn index(&self) -> MutexGuard<'_, Index> {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn found(&self, index: &Index, id: &KeyId) -> Option<KeyRef> {
+        self.lookup(index.by_id.get(id)?)
+    }
+
+    fn put(&self, index: &mut Index, record: KeyRef) -> Result<KeyRef, DuplicateKey> {
+        if index.by_id.contains_key(&record.id) || self.0.by_digest.pin().contains_key(&record.digest) {
+            return Err(DuplicateKey { id: record.id.clone() });
+        }
+        index.by_id.insert(record.id.clone(), record.digest);
+        index.by_age.insert(place(&record), record.digest);
+        self.replace(index, &record);
+        Ok(record)
+    }
+
+    /// The record in place of the one that has its digest.
+    fn replace(&self, index: &mut Index, record: &KeyRef) {
+        index.changes += 1;
+        self.0.by_digest.pin().insert(record.digest, record.clone());
+    }
+
+    fn remove(&self, index: &mut Index, record: &KeyRecord) {
+        index.changes += 1;
+        index.by_id.remove(&record.id);
+        index.by_age.remove(&place(record));
+        self.0.by_digest.pin().remove(&record.digest);
+    }
+
+    /// A new key of this store's shape, and its record.
+    fn make(&self, key: NewKey, now: Timestamp) -> Result<(SecretKey, KeyRecord), RandomError> {
+        let Settings { name, formats, hashers, .. } = &self.0.settings;
+        let format = &formats[0];
+        let secret = format.generate(key.environment.as_ref().unwrap_or(&Environment::LIVE))?;
+        let text = secret.expose_secret();
+        let digest = hashers[0].digest(format.digested(text));
+        let mut record = KeyRecord::issued(KeyId::generate()?, digest, format, text, key);
+        record.source = Some((*name).into());
+        record.created_at = Some(now);
+        Ok((secret, record))
+    }
+
+    pub(super) fn issue_now(&self, mut key: NewKey) -> Result<IssuedKey, MemoryKeysError> {
+        let now = self.0.settings.clock.now();
+        key.expires_at = self.0.settings.life.end(key.expires_at, now)?;
+        loop {
+            let (secret, record) = self.make(key.clone(), now)?;
+            // An id or a secret that exists already is as good as impossible, and another one is at hand.
+            if let Ok(record) = self.insert(record) {
+                return Ok(IssuedKey { secret, record });
+            }
+        }
+    }
+
+    pub(super) fn get_now(&self, id: &KeyId) -> Option<KeyRef> {
+        self.found(&self.index(), id)
+    }
+
+    pub(super) fn list_now(&self, filter: &KeyFilter) -> KeyPage {
+        let now = self.0.settings.clock.now();
+        let end = filter.cursor.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let index = self.index();
+        let mut matching = index.by_age.range((Bound::Unbounded, end)).rev().filter_map(|(place, digest)| {
+            let record = self.lookup(digest)?;
+            filter.matches(&record, now).then_some((place, record))
+        });
+        let (mut items, mut last) = (Vec::new(), None);
+        for (place, record) in matching.by_ref().take(filter.limit) {
+            items.push(record);
+            last = Some(place.clone());
+        }
+        let more = matching.next().is_some();
+        KeyPage::new(items, last.filter(|_| more))
+    }
+
+    pub(super) fn update_now(&self, id: &KeyId, change: KeyChange) -> KeyUpdate {
+        let mut index = self.index();
+        let Some(found) = self.found(&index, id) else { return KeyUpdate::Absent };
+        match change.applied(&found, self.0.settings.life) {
+            Ok(record) => {
+                let record = KeyRef::from(record);
+                self.replace(&mut index, &record);
+                KeyUpdate::Changed(record)
+            }
+            Err(unchanged) => unchanged,
+        }
+    }
+
+    pub(super) fn set_enabled_now(&self, id: &KeyId, enabled: bool) -> KeyUpdate {
+        let mut index = self.index();
+        let Some(found) = self.found(&index, id) else { return KeyUpdate::Absent };
+        if found.revoked_at.is_some() {
+            return KeyUpdate::Conflict(found);
+        }
+        if found.disabled != enabled {
+            return KeyUpdate::Changed(found);
+        }
+        let mut record = KeyRecord::clone(&found);
+        record.disabled = !enabled;
+        record.version += 1;
+        let record = KeyRef::from(record);
+        self.replace(&mut index, &record);
+        KeyUpdate::Changed(record)
+    }
+
+    pub(super) fn revoke_now(&self, id: &KeyId, reason: Option<String>) -> Option<KeyRef> {
+        let mut index = self.index();
+        let found = self.found(&index, id)?;
+        if found.revoked_at.is_some() {
+            return Some(found);
+        }
+        let mut record = KeyRecord::clone(&found);
+        record.revoked_at = Some(self.0.settings.clock.now());
+        record.revoked_reason = reason;
+        record.version += 1;
+        let record = KeyRef::from(record);
+        self.replace(&mut index, &record);
+        Some(record)
+    }
+
+    pub(super) fn rotate_now(&self, id: &KeyId, rotation: &KeyRotation) -> Result<KeySuccession, RandomError> {
+        let Settings { clock, life, .. } = &self.0.settings;
+        let now = clock.now();
+        let mut index = self.index();
+        let Some(found) = self.found(&index, id) else { return Ok(KeySuccession::Absent) };
+        if let Err(unchanged) = rotation.possible(&found, now) {
+            return Ok(unchanged);
+        }
+        loop {
+            let (secret, mut successor) = self.make(rotation.heir(&found, *life, now), now)?;
+            let mut predecessor = KeyRecord::clone(&found);
+            rotation.link(&mut predecessor, &mut successor, now);
+            let Ok(record) = self.put(&mut index, successor.into()) else { continue };
+            let predecessor = KeyRef::from(predecessor);
+            self.replace(&mut index, &predecessor);
+            return Ok(KeySuccession::Rotated { successor: IssuedKey { secret, record }, predecessor });
+        }
+    }
+
+    pub(super) fn purge_now(&self, before: Timestamp) -> usize {
+        // No clock decides alone: what is not over yet stays, however late an instant is named.
+        let before = before.min(self.0.settings.clock.now());
+        let mut index = self.index();
+        let over = |record: &KeyRef| match record.state(before) {
+            KeyState::Revoked => record.revoked_at.is_some_and(|at| at < before),
+            KeyState::Expired => record.expires_at.is_some_and(|at| at < before),
+            KeyState::Active | KeyState::Disabled | KeyState::Overlap => false,
+        };
+        let over: Vec<_> = index.by_age.values().filter_map(|digest| self.lookup(digest)).filter(over).collect();
+        for record in &over {
+            self.remove(&mut index, record);
+        }
+        over.len()
+    }
+
+    pub(super) fn record_usage_now(&self, usage: &[KeyUsage]) {
+        let mut index = self.index();
+        for used in usage {
+            let Some(found) = self.found(&index, &used.id) else { continue };
+            let mut record = KeyRecord::clone(&found);
+            used.add_to(&mut record);
+            self.replace(&mut index, &record.into());
+        }
     }
 }
 
@@ -119,21 +317,22 @@ impl fmt::Debug for MemoryKeys {
 }
 
 impl KeySource for MemoryKeys {
-    type Error = RandomError;
+    type Error = MemoryKeysError;
 
     fn name(&self) -> &str {
-        "memory"
+        self.0.settings.name
     }
 
     fn schemes(&self) -> Vec<KeyScheme> {
+        let Settings { formats, hashers, .. } = &self.0.settings;
         let with_each = |format: &KeyFormat| {
             let format = format.clone();
-            self.0.hashers.iter().map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
+            hashers.iter().map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
         };
-        self.0.formats.iter().flat_map(with_each).collect()
+        formats.iter().flat_map(with_each).collect()
     }
 
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, RandomError> {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, MemoryKeysError> {
         Ok(self.lookup(digest))
     }
 
@@ -143,74 +342,45 @@ impl KeySource for MemoryKeys {
 }
 
 impl KeyStore for MemoryKeys {
-    async fn issue(&self, key: NewKey) -> Result<IssuedKey, RandomError> {
-        let format = &self.0.formats[0];
-        let environment = key.environment.clone().unwrap_or(Environment::LIVE);
-        loop {
-            let secret = format.generate(&environment)?;
-            let text = secret.expose_secret();
-            let digest = self.0.hashers[0].digest(format.digested(text));
-            let mut record = KeyRecord::issued(KeyId::generate()?, digest, format, text, key.clone());
-            record.source = Some("memory".into());
-            record.created_at = Some(self.0.clock.now());
-            // An id or a secret that exists already is as good as impossible, and another one is at hand.
-            if let Ok(record) = self.insert(record) {
-                return Ok(IssuedKey { secret, record });
-            }
-        }
+    fn life(&self) -> KeyLife {
+        self.0.settings.life
     }
 
-    async fn get(&self, id: &KeyId) -> Result<Option<KeyRef>, RandomError> {
-        let digest = self.index().by_id.get(id).copied();
-        Ok(digest.and_then(|digest| self.lookup(&digest)))
+    async fn issue(&self, key: NewKey) -> Result<IssuedKey, MemoryKeysError> {
+        self.issue_now(key)
     }
 
-    async fn list(&self, filter: &KeyFilter) -> Result<KeyPage, RandomError> {
-        let now = self.0.clock.now();
-        let end = filter.cursor.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let index = self.index();
-        let mut matching = index.by_age.range((Bound::Unbounded, end)).rev().filter_map(|(place, digest)| {
-            let record = self.lookup(digest)?;
-            filter.matches(&record, now).then_some((place, record))
-        });
-        let (mut items, mut last) = (Vec::new(), None);
-        for (place, record) in matching.by_ref().take(filter.limit) {
-            items.push(record);
-            last = Some(place.clone());
-        }
-        let more = matching.next().is_some();
-        Ok(KeyPage::new(items, last.filter(|_| more)))
+    async fn get(&self, id: &KeyId) -> Result<Option<KeyRef>, MemoryKeysError> {
+        Ok(self.get_now(id))
     }
 
-    async fn update(&self, id: &KeyId, change: KeyChange) -> Result<KeyUpdate, RandomError> {
-        let mut outdated = false;
-        let record = self.change(id, |record| {
-            outdated = change.expected_version.is_some_and(|version| version != record.version);
-            if outdated {
-                return false;
-            }
-            if let Some(name) = change.name {
-                record.name = name;
-            }
-            true
-        });
-        Ok(match record {
-            None => KeyUpdate::Absent,
-            Some(_) if outdated => KeyUpdate::Outdated,
-            Some(record) => KeyUpdate::Changed(record),
-        })
+    async fn list(&self, filter: &KeyFilter) -> Result<KeyPage, MemoryKeysError> {
+        Ok(self.list_now(filter))
     }
 
-    async fn revoke(&self, id: &KeyId, reason: Option<String>) -> Result<Option<KeyRef>, RandomError> {
-        let now = self.0.clock.now();
-        Ok(self.change(id, |record| {
-            let first = record.revoked_at.is_none();
-            if first {
-                record.revoked_at = Some(now);
-                record.revoked_reason = reason;
-            }
-            first
-        }))
+    async fn update(&self, id: &KeyId, change: KeyChange) -> Result<KeyUpdate, MemoryKeysError> {
+        Ok(self.update_now(id, change))
+    }
+
+    async fn set_enabled(&self, id: &KeyId, enabled: bool) -> Result<KeyUpdate, MemoryKeysError> {
+        Ok(self.set_enabled_now(id, enabled))
+    }
+
+    async fn revoke(&self, id: &KeyId, reason: Option<String>) -> Result<Option<KeyRef>, MemoryKeysError> {
+        Ok(self.revoke_now(id, reason))
+    }
+
+    async fn rotate(&self, id: &KeyId, rotation: KeyRotation) -> Result<KeySuccession, MemoryKeysError> {
+        Ok(self.rotate_now(id, &rotation)?)
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<usize, MemoryKeysError> {
+        Ok(self.purge_now(before))
+    }
+
+    async fn record_usage(&self, usage: &[KeyUsage]) -> Result<(), MemoryKeysError> {
+        self.record_usage_now(usage);
+        Ok(())
     }
 }
 
@@ -218,72 +388,16 @@ fn place(record: &KeyRecord) -> KeyCursor {
     KeyCursor { created_at: record.created_at.unwrap_or(Timestamp::UNIX_EPOCH), id: record.id.clone() }
 }
 
-/// Settings of [`MemoryKeys`].
-#[derive(Default)]
-#[must_use]
-pub struct MemoryKeysBuilder {
-    format: Option<KeyFormat>,
-    added_formats: Vec<KeyFormat>,
-    hasher: Option<KeyHasher>,
-    added_hashers: Vec<KeyHasher>,
-    clock: Option<Arc<dyn Clock>>,
-}
-
-impl fmt::Debug for MemoryKeysBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryKeysBuilder")
-            .field("format", &self.format)
-            .field("added_formats", &self.added_formats)
-            .field("hasher", &self.hasher)
-            .field("added_hashers", &self.added_hashers)
-            .finish_non_exhaustive()
-    }
-}
-
-impl MemoryKeysBuilder {
-    /// The shape of new keys; `ak_<environment>_…`, unless set.
-    pub fn format(mut self, format: KeyFormat) -> Self {
-        self.format = Some(format);
-        self
-    }
-
-    /// Another shape in which keys are accepted.
-    pub fn add_format(mut self, format: KeyFormat) -> Self {
-        self.added_formats.push(format);
-        self
-    }
-
-    /// How new keys are digested; SHA-256, unless set. With a pepper here, digests without one open nothing.
-    pub fn hasher(mut self, hasher: KeyHasher) -> Self {
-        self.hasher = Some(hasher);
-        self
-    }
-
-    /// Another digest that keys are accepted by: an older pepper.
-    pub fn add_hasher(mut self, hasher: KeyHasher) -> Self {
-        self.added_hashers.push(hasher);
-        self
-    }
-
-    /// Where the time comes from; the system's clock, unless set.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Arc::new(clock));
-        self
-    }
-
-    /// The store.
-    pub fn build(self) -> MemoryKeys {
-        let formats = [self.format.unwrap_or_default()].into_iter().chain(self.added_formats).collect();
-        let hasher = self.hasher.unwrap_or_else(KeyHasher::sha256);
-        let hashers = [hasher].into_iter().chain(self.added_hashers).collect();
-        MemoryKeys(Arc::new(Inner {
-            formats,
-            hashers,
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
-            by_digest: ConcurrentMap::with_hasher(DigestHasher::default()),
-            index: Mutex::default(),
-        }))
-    }
+/// A store in memory could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemoryKeysError {
+    /// No secret could be made.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The key cannot have the end that was asked for.
+    #[error(transparent)]
+    Life(#[from] KeyLifeRefusal),
 }
 
 /// There is a key of this id or digest.
@@ -291,32 +405,4 @@ impl MemoryKeysBuilder {
 #[error("there is another key of the id {id}, or with its secret")]
 pub struct DuplicateKey {
     id: KeyId,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_change_that_expects_another_version_changes_nothing() {
-        let keys = MemoryKeys::new();
-        let id = keys.issue(NewKey::named("old")).await.unwrap().record.id.clone();
-        let rename = |name: &str| KeyChange::rename(name).expected_version(0);
-        assert!(matches!(keys.update(&id, rename("new")).await, Ok(KeyUpdate::Changed(record)) if record.version == 1));
-        assert!(matches!(keys.update(&id, rename("newer")).await, Ok(KeyUpdate::Outdated)));
-        let kept = keys.get(&id).await.unwrap().unwrap();
-        assert_eq!((kept.name.as_str(), kept.version), ("new", 1));
-        let unknown = keys.update(&KeyId::from_static("key_0"), KeyChange::rename("x")).await;
-        assert!(matches!(unknown, Ok(KeyUpdate::Absent)));
-    }
-
-    #[tokio::test]
-    async fn revoking_again_keeps_the_first_time_and_reason() {
-        let keys = MemoryKeys::new();
-        let id = keys.issue(NewKey::named("k")).await.unwrap().record.id.clone();
-        let first = keys.revoke(&id, Some("lost".to_owned())).await.unwrap().unwrap();
-        let again = keys.revoke(&id, Some("found".to_owned())).await.unwrap().unwrap();
-        assert_eq!(again.revoked_reason.as_deref(), Some("lost"));
-        assert_eq!((again.revoked_at, again.version), (first.revoked_at, first.version));
-    }
 }

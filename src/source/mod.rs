@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | [`MemoryKeys`] | in this process | yes |
 //! | [`EnvKeys`] | in environment variables, in plain text | no |
-//! | [`JsonFileKeys`] | in a JSON file, as digests | no |
+//! | [`JsonFileKeys`] | in a JSON file, as digests | yes |
 //! | [`Or`] | in one source, else in another ([`KeySource::or`]) | no |
 //!
 //! # Writing a source
@@ -60,10 +60,13 @@ use crate::error::BoxError;
 use crate::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyRef};
 
 pub use env::EnvKeys;
-pub use json_file::{JsonFileError, JsonFileKeys};
-pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder};
+pub use json_file::{JsonFileError, JsonFileKeys, JsonFileKeysBuilder};
+pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder, MemoryKeysError};
 pub use or::{EitherError, Or};
-pub use store::{InvalidCursor, IssuedKey, KeyChange, KeyCursor, KeyFilter, KeyPage, KeyStore, KeyUpdate, NewKey};
+pub use store::{
+    InvalidCursor, IssuedKey, KeyChange, KeyCursor, KeyFilter, KeyLife, KeyLifeRefusal, KeyPage, KeyRotation, KeyStore,
+    KeySuccession, KeyUpdate, KeyUsage, NewKey,
+};
 
 #[cfg(feature = "management")]
 pub(crate) use erased::ErasedStore;

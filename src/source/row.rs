@@ -18,15 +18,15 @@ pub(super) struct KeyRow {
     digest: String,
     #[serde(default)]
     name: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     prefix: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     environment: Option<Environment>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     realm: Option<Realm>,
     #[serde(default)]
     scopes: ScopeSet,
@@ -34,43 +34,111 @@ pub(super) struct KeyRow {
     owner: KeyOwner,
     #[serde(default)]
     class: KeyClass,
-    #[serde(default)]
+    #[serde(default, with = "exact", skip_serializing_if = "Option::is_none")]
     created_at: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, with = "exact", skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
     #[serde(default)]
     disabled: bool,
-    #[serde(default)]
+    #[serde(default, with = "exact", skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_reason: Option<String>,
-    #[serde(default)]
-    rotation: Option<Rotation>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotation: Option<RotationRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     replaces: Option<KeyId>,
-    #[serde(default)]
+    #[serde(default, with = "exact", skip_serializing_if = "Option::is_none")]
     last_used_at: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_used_ip: Option<IpAddr>,
     #[serde(default)]
     use_count: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     allowed_ips: Option<IpBlocks>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     allowed_origins: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rate_limits: Vec<Quota>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     credits: Option<CreditState>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     metadata: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     version: u64,
 }
 
+/// A [`Rotation`] as text.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RotationRow {
+    #[serde(with = "exact")]
+    rotated_at: Option<Timestamp>,
+    replaced_by: KeyId,
+}
+
+impl RotationRow {
+    fn of(rotation: &Rotation) -> Self {
+        Self { rotated_at: Some(rotation.rotated_at), replaced_by: rotation.replaced_by.clone() }
+    }
+
+    fn into_rotation(self) -> Rotation {
+        Rotation { rotated_at: self.rotated_at.unwrap_or_default(), replaced_by: self.replaced_by }
+    }
+}
+
+/// Instants to the microsecond, so that a record that is read back is the one that was written.
+mod exact {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::clock::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(Timestamp::exact).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        Option::deserialize(deserializer)
+    }
+}
+
 impl KeyRow {
+    /// The row of a record; `None` if its digest may not be stored.
+    pub(super) fn of(record: &KeyRecord) -> Option<Self> {
+        Some(Self {
+            id: record.id.clone(),
+            digest: record.digest.to_stored()?,
+            name: record.name.clone(),
+            start: record.start.clone(),
+            end: record.end.clone(),
+            prefix: record.prefix.clone(),
+            environment: record.environment.clone(),
+            realm: record.realm.clone(),
+            scopes: record.scopes.clone(),
+            owner: record.owner.clone(),
+            class: record.class,
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            disabled: record.disabled,
+            revoked_at: record.revoked_at,
+            revoked_reason: record.revoked_reason.clone(),
+            rotation: record.rotation.as_ref().map(RotationRow::of),
+            replaces: record.replaces.clone(),
+            last_used_at: record.last_used_at,
+            last_used_ip: record.last_used_ip,
+            use_count: record.use_count,
+            allowed_ips: record.allowed_ips.clone(),
+            allowed_origins: record.allowed_origins.clone(),
+            rate_limits: record.rate_limits.clone(),
+            plan: record.plan.clone(),
+            credits: record.credits,
+            metadata: record.metadata.clone(),
+            version: record.version,
+        })
+    }
+
     pub(super) fn into_record(self, source: &'static str) -> Result<KeyRecord, ParseKeyDigestError> {
         let mut record = KeyRecord::new(self.id, self.digest.parse()?);
         record.source = Some(source.into());
@@ -88,7 +156,7 @@ impl KeyRow {
         record.disabled = self.disabled;
         record.revoked_at = self.revoked_at;
         record.revoked_reason = self.revoked_reason;
-        record.rotation = self.rotation;
+        record.rotation = self.rotation.map(RotationRow::into_rotation);
         record.replaces = self.replaces;
         record.last_used_at = self.last_used_at;
         record.last_used_ip = self.last_used_ip;

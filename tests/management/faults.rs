@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use http::{Method, StatusCode, header};
 use serde_json::json;
+use tower_api_key::clock::Timestamp;
 use tower_api_key::key::{KeyDigest, KeyId, KeyRef};
 use tower_api_key::management::{Action, Management, ROUTES};
 use tower_api_key::source::{
-    IssuedKey, KeyChange, KeyFilter, KeyPage, KeyScheme, KeySource, KeyStore, KeyUpdate, MemoryKeys, NewKey,
+    IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore, KeySuccession,
+    KeyUpdate, KeyUsage, MemoryKeys, NewKey,
 };
 use tracing::Level;
 
@@ -69,6 +71,10 @@ impl KeySource for Faulty {
 }
 
 impl KeyStore for Faulty {
+    fn life(&self) -> KeyLife {
+        self.keys.life()
+    }
+
     async fn issue(&self, key: NewKey) -> Result<IssuedKey, Failure> {
         self.befall().await?;
         Ok(self.keys.issue(key).await?)
@@ -96,6 +102,26 @@ impl KeyStore for Faulty {
     async fn revoke(&self, id: &KeyId, reason: Option<String>) -> Result<Option<KeyRef>, Failure> {
         self.befall().await?;
         Ok(self.keys.revoke(id, reason).await?)
+    }
+
+    async fn set_enabled(&self, id: &KeyId, enabled: bool) -> Result<KeyUpdate, Failure> {
+        self.befall().await?;
+        Ok(self.keys.set_enabled(id, enabled).await?)
+    }
+
+    async fn rotate(&self, id: &KeyId, rotation: KeyRotation) -> Result<KeySuccession, Failure> {
+        self.befall().await?;
+        Ok(self.keys.rotate(id, rotation).await?)
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<usize, Failure> {
+        self.befall().await?;
+        Ok(self.keys.purge(before).await?)
+    }
+
+    async fn record_usage(&self, usage: &[KeyUsage]) -> Result<(), Failure> {
+        self.befall().await?;
+        Ok(self.keys.record_usage(usage).await?)
     }
 }
 

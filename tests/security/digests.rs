@@ -100,7 +100,7 @@ fn a_row_without_a_pepper_is_no_way_into_a_store_that_has_one() {
         let sha = MemoryKeys::builder().format(KeyFormat::text()).build();
         let rows: Vec<_> = digest.to_stored().map(|text| ("key_forged", text)).into_iter().collect();
         let file = file(&rows);
-        let json = JsonFileKeys::open_with(file.path(), [KeyFormat::text()], [pepper(1, 7)]).unwrap();
+        let json = JsonFileKeys::builder(file.path()).format(KeyFormat::text()).hasher(pepper(1, 7)).open().unwrap();
         let gates = [
             ApiKeyLayer::new(keys.clone()),
             // A source of SHA-256 digests beside it has them looked up in its own keys alone.

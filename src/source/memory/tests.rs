@@ -1,0 +1,69 @@
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+
+#[tokio::test]
+async fn a_change_that_expects_another_version_changes_nothing() {
+    let keys = MemoryKeys::new();
+    let id = keys.issue(NewKey::named("old")).await.unwrap().record.id.clone();
+    let rename = |name: &str| KeyChange::rename(name).expected_version(0);
+    assert!(matches!(keys.update(&id, rename("new")).await, Ok(KeyUpdate::Changed(record)) if record.version == 1));
+    assert!(matches!(keys.update(&id, rename("newer")).await, Ok(KeyUpdate::Outdated)));
+    let kept = keys.get(&id).await.unwrap().unwrap();
+    assert_eq!((kept.name.as_str(), kept.version), ("new", 1));
+    let unknown = keys.update(&KeyId::from_static("key_0"), KeyChange::rename("x")).await;
+    assert!(matches!(unknown, Ok(KeyUpdate::Absent)));
+}
+
+#[test]
+fn a_revocation_stands_whatever_is_changed_at_once() {
+    for _ in 0..200 {
+        let keys = MemoryKeys::new();
+        let issued = keys.issue_now(NewKey::named("k")).unwrap();
+        let (id, digest) = (issued.record.id.clone(), issued.record.digest);
+        thread::scope(|scope| {
+            let (keys, id) = (&keys, &id);
+            scope.spawn(move || {
+                keys.revoke_now(id, None);
+                let seen = keys.lookup(&digest).unwrap();
+                assert!(seen.revoked_at.is_some(), "what was answered is what the next lookup finds");
+            });
+            scope.spawn(|| (0..20).for_each(|number| drop(keys.update_now(id, KeyChange::rename(number.to_string())))));
+            scope.spawn(|| (0..20).for_each(|number| drop(keys.set_enabled_now(id, number % 2 == 0))));
+            scope.spawn(|| drop(keys.rotate_now(id, &KeyRotation::overlap(Duration::from_secs(60)))));
+            scope.spawn(|| {
+                let usage = KeyUsage::new(id.clone(), 1, Timestamp::UNIX_EPOCH);
+                (0..20).for_each(|_| keys.record_usage_now(std::slice::from_ref(&usage)));
+            });
+        });
+        let record = keys.get_now(&id).unwrap();
+        assert!(record.revoked_at.is_some() && record.use_count == 20, "{record:?}");
+    }
+}
+
+#[test]
+fn of_rotations_at_once_one_makes_a_successor() {
+    let keys = MemoryKeys::new();
+    let id = keys.issue_now(NewKey::named("k")).unwrap().record.id.clone();
+    let rotate = || keys.rotate_now(&id, &KeyRotation::overlap(Duration::from_secs(60))).unwrap();
+    let rotated = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(rotate)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    let made = rotated.iter().filter(|answer| matches!(answer, KeySuccession::Rotated { .. })).count();
+    assert_eq!((made, keys.len()), (1, 2));
+}
+
+#[test]
+fn a_fork_changes_apart_and_counts_its_changes() {
+    let keys = MemoryKeys::new();
+    let id = keys.issue_now(NewKey::named("k")).unwrap().record.id.clone();
+    let fork = keys.fork();
+    assert_eq!(fork.changes(), 0);
+    fork.revoke_now(&id, None);
+    assert_eq!(fork.changes(), 1);
+    fork.revoke_now(&id, None);
+    assert_eq!(fork.changes(), 1);
+    assert!(keys.get_now(&id).unwrap().revoked_at.is_none());
+}
