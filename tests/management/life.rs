@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use tower_api_key::key::{KeyState, Scope};
-use tower_api_key::management::StandardAuthority;
-use tower_api_key::source::{KeyStore, KeyUsage, NewKey};
+use tower_api_key::management::{Management, StandardAuthority};
+use tower_api_key::source::{KeyLife, KeyStore, KeyUsage, MemoryKeys, NewKey};
 
-use super::support::{ADMIN, Answer, Api, App, READ, WRITE, get, maker, request, send, user};
+use super::support::{ADMIN, Answer, Api, App, READ, WRITE, get, guarded, maker, post, request, send, user};
 
 async fn call(app: &App, key: Option<&str>, method: Method, path: &str, body: Value) -> Answer {
     send(app, request(&method, &format!("/v1/keys/{path}"), key, Some(body))).await
@@ -154,4 +154,19 @@ async fn usage_is_shown_in_totals() {
     let shown = get(&api.app, &admin, &format!("/v1/keys/{}/usage", key.id)).await;
     let at = key.created_at.unwrap().to_string();
     assert_eq!(shown.body, json!({"useCount": 3, "lastUsedAt": at, "lastUsedIp": "::1"}));
+}
+
+#[tokio::test]
+async fn a_life_that_the_store_does_not_allow_is_named() {
+    let api = Api::new();
+    let admin = api.admin().await;
+    let life = KeyLife::unlimited().greatest(Duration::from_secs(7 * 86_400));
+    let keys = MemoryKeys::builder().clock(api.clock.clone()).life(life).build();
+    let management = Management::new(keys).clock(api.clock.clone());
+    let app = guarded(api.keys.clone(), &api.clock, management.router());
+    for (days, status) in [(8, 422), (7, 201)] {
+        let answer = post(&app, &admin, json!({"name": "k", "expiresInDays": days})).await;
+        assert_eq!(answer.status.as_u16(), status, "{answer:?}");
+        assert_eq!(answer.fields().contains("expiresAt"), status == 422);
+    }
 }

@@ -78,3 +78,37 @@ fn a_fork_changes_apart_and_counts_its_changes() {
     assert_eq!(fork.changes(), 1);
     assert!(keys.get_now(&id).unwrap().revoked_at.is_none());
 }
+
+#[tokio::test]
+async fn no_key_lives_shorter_or_longer_than_it_may() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let now = Timestamp::from_unix_seconds(1_768_413_600);
+    struct Still(Timestamp);
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+    let life = KeyLife::unlimited().least(DAY).default_life(7 * DAY).greatest(90 * DAY);
+    let keys = MemoryKeys::builder().clock(Still(now)).life(life).build();
+    let after = |days: u32| now.saturating_add(days * DAY);
+    for days in [0, 91] {
+        let refused = keys.issue(NewKey::named("k").expires_at(after(days))).await;
+        assert!(matches!(refused, Err(MemoryKeysError::Life(_))), "{days}");
+    }
+    assert!(keys.is_empty());
+    let key = keys.issue(NewKey::named("k")).await.unwrap().record;
+    assert_eq!(key.expires_at, Some(after(7)));
+    for end in [Some(after(0)), Some(after(91))] {
+        let refused = keys.update(&key.id, KeyChange::new().expires_at(end)).await.unwrap();
+        assert!(matches!(refused, KeyUpdate::Refused(_)), "{refused:?}");
+    }
+    // A key from elsewhere that never ends has a successor that does.
+    let mut record = KeyRecord::clone(&key);
+    (record.id, record.expires_at) = (KeyId::from_static("key_elsewhere"), None);
+    record.digest = KeyHasher::sha256().digest("elsewhere");
+    keys.insert(record).unwrap();
+    let rotated = keys.rotate_now(&KeyId::from_static("key_elsewhere"), &KeyRotation::at_once()).unwrap();
+    let KeySuccession::Rotated { successor, .. } = rotated else { panic!("{rotated:?}") };
+    assert_eq!(successor.record.expires_at, Some(after(90)));
+}
