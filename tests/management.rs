@@ -6,6 +6,7 @@ mod management {
     mod authority;
     mod calls;
     mod faults;
+    mod life;
     mod support;
     mod validation;
 }

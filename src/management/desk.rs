@@ -9,7 +9,7 @@ use http::request::Parts;
 
 use super::authority::{Authority, Call, Mandate};
 use super::route::{Action, KEY_ID};
-use super::{issue, list, read, refusal, revoke, update};
+use super::{enable, issue, list, read, refusal, revoke, rotate, update, usage};
 use crate::clock::Clock;
 use crate::context::{AuthContext, Principal};
 use crate::error::{Chain, StoreError};
@@ -54,6 +54,11 @@ impl Desk {
             Action::Read => read::answer(self, &order).await,
             Action::Update => update::answer(self, &order, body).await,
             Action::Revoke => revoke::answer(self, &order, body).await,
+            Action::Enable => enable::answer(self, &order, body, true).await,
+            Action::Disable => enable::answer(self, &order, body, false).await,
+            Action::Rotate => rotate::answer(self, &order, body, rotate::DAY).await,
+            Action::Regenerate => rotate::answer(self, &order, body, Duration::ZERO).await,
+            Action::Usage => usage::answer(self, &order).await,
         }
     }
 

@@ -136,6 +136,36 @@ impl Grant {
         if beyond.is_empty() { Ok(key) } else { Err(refusal::beyond(&beyond)) }
     }
 
+    /// Whether a key such as `record` could be given, with nothing taken away from it.
+    pub(super) fn covers(&self, record: &KeyRecord, hierarchy: &ScopeHierarchy, own: &Environment) -> bool {
+        let environment = match &self.environments {
+            Environments::Any => true,
+            Environments::OneOf(environment) => record.environment.as_ref() == Some(environment),
+            Environments::Own => record.environment.as_ref() == Some(own),
+        };
+        let quotas = match &self.quotas {
+            Quotas::Any => true,
+            Quotas::Inherited => record.rate_limits.is_empty() && record.plan == self.plan,
+            Quotas::Within(bound) => {
+                !record.rate_limits.is_empty()
+                    && Quota::all_covered(bound, &record.rate_limits)
+                    && record.plan == self.plan
+            }
+        };
+        let within = |end| record.expires_at.is_some_and(|own| own <= end);
+        let origins = |granted: &Vec<String>| {
+            record.allowed_origins.as_ref().is_some_and(|own| own.iter().all(|one| granted.contains(one)))
+        };
+        !self.counted
+            && environment
+            && quotas
+            && self.scopes.as_ref().is_none_or(|granted| hierarchy.covers(granted, &record.scopes))
+            && self.until.is_none_or(within)
+            && self.addresses.as_ref().is_none_or(|all| record.allowed_ips.as_ref().is_some_and(|own| all.covers(own)))
+            && self.origins.as_ref().is_none_or(origins)
+            && self.realm.as_ref().is_none_or(|realm| record.realm.as_ref() == Some(realm))
+    }
+
     fn covers_quotas(&self, quotas: &mut Vec<Quota>) -> bool {
         match &self.quotas {
             Quotas::Any => true,

@@ -26,7 +26,7 @@ pub(super) async fn answer(desk: &Desk, order: &Order, body: Body) -> Result<Res
     }
     let issued = desk.ask(desk.store.issue(key)).await?;
     let mut response = answer::issued(&issued.record, issued.secret.expose_secret(), desk.clock.now())?;
-    if let Some(location) = location(&order.parts, &issued.record.id) {
+    if let Some(location) = location(&order.parts, 0, &issued.record.id) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -50,11 +50,15 @@ fn read(mut fields: Fields, now: Timestamp) -> Result<NewKey, Rejection> {
     Ok(key)
 }
 
-/// Where the new key is read: below the path that was called, whatever the router is nested at.
-fn location(parts: &Parts, id: &KeyId) -> Option<HeaderValue> {
+/// Where the new key is read: below the path that was called without its last `below` segments, whatever the router is
+/// nested at.
+pub(super) fn location(parts: &Parts, below: usize, id: &KeyId) -> Option<HeaderValue> {
     let called = transport::original_uri(parts).path();
     // Two slashes in front would make the first segment a host.
-    let base = called.trim_matches('/');
+    let mut base = called.trim_matches('/');
+    for _ in 0..below {
+        base = base.rsplit_once('/').map_or("", |(base, _)| base);
+    }
     let slash = if base.is_empty() { "" } else { "/" };
     let id = utf8_percent_encode(id.as_str(), SEGMENT);
     HeaderValue::try_from(format!("{slash}{base}/{id}")).ok()
@@ -75,7 +79,7 @@ mod tests {
         let at = |original: &'static str, id: &str| {
             let mut parts = Request::post("/").body(()).unwrap().into_parts().0;
             parts.extensions.insert(OriginalUri(original.parse().unwrap()));
-            location(&parts, &KeyId::new(id).unwrap()).unwrap()
+            location(&parts, 0, &KeyId::new(id).unwrap()).unwrap()
         };
         for called in ["/v1/keys", "/v1/keys/", "/v1/keys?a=/b", "http://evil.example/v1/keys/?a", "//v1/keys"] {
             assert_eq!(at(called, "key_1"), "/v1/keys/key_1", "{called}");

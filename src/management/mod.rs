@@ -1,4 +1,4 @@
-//! The REST API over a [`KeyStore`]: issue, list, read, rename and revoke keys.
+//! The REST API over a [`KeyStore`]: issue, list, read, change, disable, rotate and revoke keys.
 //!
 //! ```
 //! use axum::Router;
@@ -26,7 +26,11 @@
 //! | `POST /` | makes a key | 201, the key object with `key`, the secret, this once |
 //! | `GET /` | lists keys, newest first; `limit`, `cursor`, `q`, `state`, `scope` | `{"items":[…],"nextCursor":null}` |
 //! | `GET /{id}` | reads a key | the key object |
-//! | `PATCH /{id}` | renames a key | the key object |
+//! | `PATCH /{id}` | changes any of `name`, `scopes`, `allowedIps`, `allowedOrigins`, `rateLimits`, `expiresAt`, `metadata`; null takes an end or a restriction away | the key object |
+//! | `POST /{id}/disable`, `/enable` | refuses a key until it is enabled again | the key object |
+//! | `POST /{id}/rotate` | makes the successor; both work for `overlapSeconds`, a day by default | 201, the successor with `key` |
+//! | `POST /{id}/regenerate` | the same, with an overlap of 0 by default, which revokes the old key | 201, the successor with `key` |
+//! | `GET /{id}/usage` | reads what a key was used | `useCount`, `lastUsedAt`, `lastUsedIp` |
 //! | `POST /{id}/revoke`, `DELETE /{id}` | revokes a key for good; `reason` | the key object |
 //!
 //! Bodies are JSON objects of at most 64 KiB. Every answer has `Cache-Control: no-store`, and an answer with a key object
@@ -40,6 +44,7 @@
 //! | 403 the caller may not do this, or would give more than it has | `FORBIDDEN` |
 //! | 404 no such key within the caller's reach | `KEY_NOT_FOUND` |
 //! | 404 no such call, 405 no such method | `NOT_FOUND`, `METHOD_NOT_ALLOWED` |
+//! | 409 the key is revoked, or has a successor already | `CONFLICT` |
 //! | 412 the key has changed since | `PRECONDITION_FAILED` |
 //! | 413 the body is too large, 415 it says that it is no JSON | `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE` |
 //! | 422 fields that are invalid or unknown, all of them in `details.fields` | `VALIDATION_FAILED` |
@@ -56,6 +61,7 @@ mod answer;
 mod authority;
 mod body;
 mod desk;
+mod enable;
 mod fields;
 mod grant;
 mod issue;
@@ -64,8 +70,10 @@ mod precondition;
 mod read;
 mod refusal;
 mod revoke;
+mod rotate;
 mod route;
 mod update;
+mod usage;
 mod values;
 
 use std::fmt;

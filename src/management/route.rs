@@ -23,6 +23,16 @@ pub enum Action {
     Read,
     /// Changes a key.
     Update,
+    /// Lets a key in again that was disabled.
+    Enable,
+    /// Refuses a key until it is enabled again.
+    Disable,
+    /// Makes the successor of a key, which works for a day more.
+    Rotate,
+    /// Makes the successor of a key, which is revoked.
+    Regenerate,
+    /// Reads what a key was used.
+    Usage,
     /// Revokes a key.
     Revoke,
 }
@@ -53,6 +63,11 @@ pub static ROUTES: &[Endpoint] = &[
     Endpoint::new(Method::PATCH, "/{key_id}", Action::Update),
     Endpoint::new(Method::DELETE, "/{key_id}", Action::Revoke),
     Endpoint::new(Method::POST, "/{key_id}/revoke", Action::Revoke),
+    Endpoint::new(Method::POST, "/{key_id}/disable", Action::Disable),
+    Endpoint::new(Method::POST, "/{key_id}/enable", Action::Enable),
+    Endpoint::new(Method::POST, "/{key_id}/rotate", Action::Rotate),
+    Endpoint::new(Method::POST, "/{key_id}/regenerate", Action::Regenerate),
+    Endpoint::new(Method::GET, "/{key_id}/usage", Action::Usage),
 ];
 
 /// The name of the path's parameter that says which key a call is about.

@@ -70,6 +70,15 @@ pub(super) fn scopes(value: Value) -> Read<ScopeSet> {
     list(value, parsed)
 }
 
+/// A number of seconds, up to a hundred years.
+pub(super) fn seconds(value: Value) -> Read<std::time::Duration> {
+    const MOST: u64 = 36_500 * 86_400;
+    match value.as_u64() {
+        Some(seconds @ 0..=MOST) => Ok(std::time::Duration::from_secs(seconds)),
+        _ => Err(format!("must be a whole number from 0 to {MOST}")),
+    }
+}
+
 /// A number of days, as the instant they end.
 pub(super) fn days_after(now: Timestamp) -> impl FnOnce(Value) -> Read<Timestamp> {
     move |value| match value.as_u64() {

@@ -42,7 +42,10 @@ impl<S: KeySource> ErasedSource for S {
 mod store {
     use super::{BoxFuture, StoreError};
     use crate::key::{KeyId, KeyRef};
-    use crate::source::{IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeySource, KeyStore, KeyUpdate, NewKey};
+    use crate::source::{
+        IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeySource, KeyStore, KeySuccession, KeyUpdate,
+        NewKey,
+    };
 
     /// A [`KeyStore`] of any type.
     pub(crate) trait ErasedStore: Send + Sync + 'static {
@@ -52,6 +55,12 @@ mod store {
         fn get<'a>(&'a self, id: &'a KeyId) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
         fn list<'a>(&'a self, filter: &'a KeyFilter) -> BoxFuture<'a, Result<KeyPage, StoreError>>;
         fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<KeyUpdate, StoreError>>;
+        fn set_enabled<'a>(&'a self, id: &'a KeyId, enabled: bool) -> BoxFuture<'a, Result<KeyUpdate, StoreError>>;
+        fn rotate<'a>(
+            &'a self,
+            id: &'a KeyId,
+            rotation: KeyRotation,
+        ) -> BoxFuture<'a, Result<KeySuccession, StoreError>>;
         fn revoke<'a>(
             &'a self,
             id: &'a KeyId,
@@ -83,6 +92,23 @@ mod store {
         fn update<'a>(&'a self, id: &'a KeyId, change: KeyChange) -> BoxFuture<'a, Result<KeyUpdate, StoreError>> {
             Box::pin(
                 async move { KeyStore::update(self, id, change).await.map_err(|e| named(self, "update a key", e)) },
+            )
+        }
+
+        fn set_enabled<'a>(&'a self, id: &'a KeyId, enabled: bool) -> BoxFuture<'a, Result<KeyUpdate, StoreError>> {
+            let operation = if enabled { "enable a key" } else { "disable a key" };
+            Box::pin(
+                async move { KeyStore::set_enabled(self, id, enabled).await.map_err(|e| named(self, operation, e)) },
+            )
+        }
+
+        fn rotate<'a>(
+            &'a self,
+            id: &'a KeyId,
+            rotation: KeyRotation,
+        ) -> BoxFuture<'a, Result<KeySuccession, StoreError>> {
+            Box::pin(
+                async move { KeyStore::rotate(self, id, rotation).await.map_err(|e| named(self, "rotate a key", e)) },
             )
         }
 

@@ -159,7 +159,7 @@ async fn the_store_is_not_asked_before_the_caller_has_a_mandate_and_the_body_is_
         for key in [None, Some(&*secret)] {
             send(&app, request(&endpoint.method, &path, key, body(endpoint.action))).await;
         }
-        if !matches!(endpoint.action, Action::List | Action::Read) {
+        if !matches!(endpoint.action, Action::List | Action::Read | Action::Usage) {
             send(&operator, request(&endpoint.method, &path, None, Some(json!({"unknown": 1})))).await;
         }
     }

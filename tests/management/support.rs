@@ -163,14 +163,15 @@ pub(crate) fn body(action: Action) -> Option<Value> {
         Action::Issue => Some(json!({"name": "new"})),
         Action::Update => Some(json!({"name": "changed"})),
         Action::Revoke => Some(json!({"reason": "lost"})),
-        Action::List | Action::Read => None,
+        Action::Rotate | Action::Regenerate => Some(json!({"overlapSeconds": 60})),
+        Action::Enable | Action::Disable | Action::List | Action::Read | Action::Usage => None,
         other => panic!("{other:?} needs a body for the tables"),
     }
 }
 
 /// What can be seen of a key to have changed.
-pub(crate) fn face(record: &KeyRecord) -> (u64, String, bool) {
-    (record.version, record.name.clone(), record.revoked_at.is_some())
+pub(crate) fn face(record: &KeyRecord) -> (u64, String, bool, bool) {
+    (record.version, record.name.clone(), record.revoked_at.is_some(), record.disabled)
 }
 
 pub(crate) fn accepts(key: &str) -> bool {

@@ -105,8 +105,10 @@ async fn a_change_or_a_reason_that_is_wrong_is_named() {
     for (method, body, field) in [
         (Method::PATCH, json!({"name": null}), "name"),
         (Method::PATCH, json!({"name": " "}), "name"),
-        (Method::PATCH, json!({"scopes": ["admin"]}), "scopes"),
-        (Method::PATCH, json!({"expiresAt": null}), "expiresAt"),
+        (Method::PATCH, json!({"scopes": "admin"}), "scopes"),
+        (Method::PATCH, json!({"expiresAt": "2020-01-01T00:00:00Z"}), "expiresAt"),
+        (Method::PATCH, json!({"allowedIps": []}), "allowedIps"),
+        (Method::PATCH, json!({"environment": "test"}), "environment"),
         (Method::PATCH, json!({"owner": {"user": "x"}, "name": "good"}), "owner"),
         (Method::DELETE, json!({"reason": "x".repeat(201)}), "reason"),
         (Method::DELETE, json!({"reason": "a\nb"}), "reason"),

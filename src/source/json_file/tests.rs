@@ -90,6 +90,10 @@ async fn what_is_read_back_is_what_was_written() {
     for id in [&predecessor.id, &successor.record.id, &KeyId::from_static("key_1")] {
         let (ours, read) = (keys.get(id).await.unwrap(), reopened.get(id).await.unwrap());
         assert_eq!(format!("{ours:?}"), format!("{read:?}"));
+        // To the microsecond, which is not shown.
+        let (ours, read) = (ours.unwrap(), read.unwrap());
+        assert_eq!((ours.expires_at, ours.created_at), (read.expires_at, read.created_at));
+        assert_eq!((ours.last_used_at, &ours.rotation), (read.last_used_at, &read.rotation));
     }
 }
 
@@ -162,4 +166,36 @@ async fn a_change_that_changes_nothing_writes_nothing() {
     assert!(keys.revoke(&KeyId::from_static("key_0"), None).await.unwrap().is_none());
     assert!(matches!(keys.set_enabled(&KeyId::from_static("key_1"), true).await, Ok(KeyUpdate::Changed(_))));
     assert_eq!(fs::read_to_string(&path).unwrap(), with_abc());
+}
+
+#[test]
+fn a_broken_file_is_logged_once_and_so_is_its_repair() {
+    let log: Arc<Mutex<Vec<u8>>> = Arc::default();
+    #[derive(Clone)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            std::io::Write::write(&mut *self.0.lock().unwrap(), text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let writer = Log(Arc::clone(&log));
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (_folder, path) = folder_with(&with_abc());
+    let keys = open(&path);
+    let lines_after = |text: &str| {
+        fs::write(&path, text).unwrap();
+        (0..3).for_each(|_| keys.0.check());
+        let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains(&ABC[7..]));
+        text.lines().map(|line| line.split_whitespace().nth(1).unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines_after(&with_abc()), [""; 0]);
+    assert_eq!(lines_after("{"), ["ERROR"]);
+    assert_eq!(lines_after(r#"{"version":9}"#), ["ERROR", "ERROR"], "another mistake is another line");
+    assert_eq!(lines_after(&with_abc()), ["ERROR", "ERROR", "INFO"]);
 }
