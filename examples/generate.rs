@@ -10,13 +10,15 @@
 //! ```
 //!
 //! `API_ENVIRONMENT` (`live`, `test`) is the one whose keys this server takes and makes, `API_RATE_LIMIT` how often a key
-//! may call in an hour, 100 by default.
+//! may call in an hour, 100 by default. `DATA_DIR` is the folder of `keys.json`, which keeps the digests of keys that were
+//! made; the working directory by default.
 
 mod support;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use axum::extract::Path;
+use axum::extract::Path as Segment;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use http::Method;
@@ -27,8 +29,8 @@ use tower_api_key::limit::{Limits, MemoryRateLimiter};
 use tower_api_key::management::Management;
 use tower_api_key::rejection::Style;
 use tower_api_key::route::{Methods, Route};
-use tower_api_key::source::{EnvKeys, KeySource, MemoryKeys};
-use tower_api_key::{ApiKeyLayer, AuthContext, BoxError};
+use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource};
+use tower_api_key::{ApiKeyLayer, AuthContext, BoxError, ConfigError};
 
 /// Read data, generate content.
 const READ: Scope = Scope::from_static("read");
@@ -52,13 +54,15 @@ async fn run() -> Result<(), BoxError> {
         settings.wrong("API_ENVIRONMENT", format_args!("\"{environment}\" is neither live nor test"));
     }
     let hourly = settings.per_hour("API_RATE_LIMIT", 100);
+    let folder = settings.text("DATA_DIR").unwrap_or_else(|| ".".to_owned());
+    let keys = JsonFileKeys::open(Path::new(&folder).join("keys.json"));
+    let keys = settings.checked(keys.map_err(|error| ConfigError::new("DATA_DIR", error)));
     settings.done()?;
-    let Some(admin) = admin else { return Ok(()) };
+    let (Some(admin), Some(keys)) = (admin, keys) else { return Ok(()) };
     if admin.is_empty() {
         tracing::warn!("ADMIN_API_KEY is not set: nobody can make keys");
     }
 
-    let keys = MemoryKeys::new();
     let admin = admin.class(KeyClass::Admin).scopes([ADMIN]);
     let auth = ApiKeyLayer::builder(admin.or(keys.clone()))
         .credentials([CredentialLocation::bearer()])
@@ -70,6 +74,7 @@ async fn run() -> Result<(), BoxError> {
         .route(Methods::ANY, "/v1/keys/{*rest}", Route::new().scopes(ADMIN))
         .route(Methods::ANY, "/v1/webhooks", Route::new().scopes(WEBHOOK))
         .limits(Limits::new(MemoryRateLimiter::new()).per_key(hourly.clone()).failures(hourly))
+        .rotation_headers(true)
         .style(Style::envelope())
         .build()?;
 
@@ -87,7 +92,7 @@ async fn generate(Json(body): Json<Value>) -> Json<Value> {
     Json(json!({ "success": true, "data": { "generated": body } }))
 }
 
-async fn update(Path(id): Path<String>, Json(body): Json<Value>) -> Json<Value> {
+async fn update(Segment(id): Segment<String>, Json(body): Json<Value>) -> Json<Value> {
     Json(json!({ "success": true, "data": { "id": id, "resource": body } }))
 }
 

@@ -52,6 +52,7 @@ pub(crate) struct Gate {
     pub(crate) rules: Arc<ContextRules>,
     pub(crate) renderer: Renderer,
     pub(crate) request_ids: bool,
+    pub(crate) rotation_headers: bool,
     pub(crate) audit: Arc<dyn AuditSink>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) deadline: Duration,

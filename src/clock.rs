@@ -93,6 +93,11 @@ impl Timestamp {
         format!("{:.6}", self.to_jiff())
     }
 
+    /// An HTTP date (RFC 9110 §5.6.7), `Wed, 14 Jan 2026 18:00:00 GMT`; `None` before the year 0.
+    pub(crate) fn to_http_date(self) -> Option<String> {
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&self.to_jiff()).ok()
+    }
+
     fn to_jiff(self) -> jiff::Timestamp {
         // Within four-digit years by construction, which is within what jiff can hold.
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
@@ -218,6 +223,12 @@ mod tests {
         assert_eq!(instant.to_string(), "2026-01-14T18:00:00.123Z");
         assert_eq!(Timestamp::UNIX_EPOCH.to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T22:00:00.000Z");
+    }
+
+    #[test]
+    fn an_http_date_is_in_gmt() {
+        let date = Timestamp::from_unix_millis(1_768_413_600_999).to_http_date();
+        assert_eq!(date.as_deref(), Some("Wed, 14 Jan 2026 18:00:00 GMT"));
     }
 
     #[test]

@@ -124,6 +124,7 @@ pub struct ApiKeyLayerBuilder {
     limits: Option<Limits>,
     style: Style,
     request_ids: bool,
+    rotation_headers: bool,
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
     deadline: Duration,
@@ -155,6 +156,7 @@ impl ApiKeyLayerBuilder {
             limits: None,
             style: Style::default(),
             request_ids: true,
+            rotation_headers: false,
             audit: Arc::new(TracingAudit),
             clock: Arc::new(SystemClock),
             deadline: Duration::from_secs(2),
@@ -285,6 +287,14 @@ impl ApiKeyLayerBuilder {
         self
     }
 
+    /// Whether responses to a key in its overlap say so: `Deprecation: @<unix seconds of the rotation>` and
+    /// `Sunset: <HTTP date of its end>`. They do not, unless this is set to `true`. RFC 9745 and RFC 8594 speak of
+    /// resources; here the credential is what ends.
+    pub fn rotation_headers(mut self, on: bool) -> Self {
+        self.rotation_headers = on;
+        self
+    }
+
     /// Who takes note of attempts; [`TracingAudit`], unless set.
     pub fn audit(mut self, sink: impl AuditSink) -> Self {
         self.audit = Arc::new(sink);
@@ -376,6 +386,7 @@ impl ApiKeyLayerBuilder {
                 rules: Arc::new(rules),
                 renderer: Renderer::new(self.style, challenges, tells_wait),
                 request_ids: self.request_ids,
+                rotation_headers: self.rotation_headers,
                 audit: self.audit,
                 clock: self.clock,
                 deadline: self.deadline,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::authenticate::Gate;
 use crate::body::ResponseBody;
 use crate::clock::Timestamp;
 use crate::context::AuthContext;
 use crate::ip::ClientIp;
-use crate::key::KeyRef;
+use crate::key::{KeyRecord, KeyRef};
 use crate::limit::LimitReport;
 use crate::rejection::{Audience, Rejection, Unrendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -103,6 +103,11 @@ impl Reply {
             response.headers_mut().entry(header::SEC_WEBSOCKET_PROTOCOL).or_insert(protocol);
         }
         write_limit(&self.gate, self.limit.as_ref(), response.headers_mut());
+        if self.gate.rotation_headers
+            && let Some(key) = self.attempted.as_ref().and_then(|attempted| attempted.key.as_ref())
+        {
+            write_rotation(key, response.headers_mut());
+        }
         if let Some(id) = &self.request_id {
             response.headers_mut().insert(X_REQUEST_ID, id.to_header());
         }
@@ -115,3 +120,22 @@ fn write_limit(gate: &Gate, limit: Option<&LimitReport>, headers: &mut HeaderMap
         limits.limit_headers().write(report, headers);
     }
 }
+
+/// Says that the key in use has a successor, and when it ends. A handler's own fields stay.
+fn write_rotation(key: &KeyRecord, headers: &mut HeaderMap) {
+    let (Some(rotation), Some(end)) = (&key.rotation, key.expires_at) else { return };
+    if headers.contains_key(DEPRECATION) || headers.contains_key(SUNSET) {
+        return;
+    }
+    let since = HeaderValue::try_from(format!("@{}", rotation.rotated_at.unix_seconds()));
+    let until = end.to_http_date().and_then(|date| HeaderValue::try_from(date).ok());
+    if let (Ok(since), Some(until)) = (since, until) {
+        headers.insert(DEPRECATION, since);
+        headers.insert(SUNSET, until);
+    }
+}
+
+/// RFC 9745.
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+/// RFC 8594.
+const SUNSET: HeaderName = HeaderName::from_static("sunset");

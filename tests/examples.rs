@@ -198,7 +198,10 @@ mod managed {
 
     #[tokio::test]
     async fn generate_makes_keys_with_scopes_and_answers_in_envelopes() {
-        let program = Program::start("generate", &[("ADMIN_API_KEY", ADMIN), ("API_RATE_LIMIT", "50")]);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let settings = [("ADMIN_API_KEY", ADMIN), ("API_RATE_LIMIT", "50"), ("DATA_DIR", data)];
+        let program = Program::start("generate", &settings);
         let url = |path: &str| format!("{}{path}", program.url);
         let admin = format!("Bearer {ADMIN}");
         let body = r#"{"name":"ci","scopes":["read"]}"#;
@@ -243,8 +246,40 @@ mod managed {
     }
 
     #[tokio::test]
+    async fn generate_rotates_with_overlap_and_keeps_its_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = [("ADMIN_API_KEY", ADMIN), ("DATA_DIR", folder.path().to_str().unwrap())];
+        let program = Program::start("generate", &settings);
+        let admin = format!("Bearer {ADMIN}");
+        let url = |path: &str| format!("{}{path}", program.url);
+        let made = json(&send("POST", &url("/v1/keys"), &[("authorization", &admin)], r#"{"name":"ci"}"#).await);
+        let rotate = url(&format!("/v1/keys/{}/rotate", made["id"].as_str().unwrap()));
+        let next = send("POST", &rotate, &[("authorization", &admin)], r#"{"overlapSeconds":3600}"#).await;
+        assert_eq!(next.status(), StatusCode::CREATED);
+        let bearer = |made: &serde_json::Value| format!("Bearer {}", made["key"].as_str().unwrap());
+        let (old, new) = (bearer(&made), bearer(&json(&next)));
+        let with_old = get(&url("/api/whoami"), &[("authorization", &old)]).await;
+        assert_eq!(with_old.status(), StatusCode::OK);
+        assert!(with_old.headers()["deprecation"].to_str().unwrap().starts_with('@'));
+        assert!(with_old.headers()["sunset"].to_str().unwrap().ends_with(" GMT"));
+        let with_new = get(&url("/api/whoami"), &[("authorization", &new)]).await;
+        assert_eq!(with_new.status(), StatusCode::OK);
+        assert!(!with_new.headers().contains_key("deprecation"));
+
+        assert_eq!(program.terminate().code(), Some(0));
+        let again = Program::start("generate", &settings);
+        for key in [&old, &new] {
+            let whoami = get(&format!("{}/api/whoami", again.url), &[("authorization", key)]).await;
+            assert_eq!(json(&whoami)["source"], "json-file");
+        }
+    }
+
+    #[tokio::test]
     async fn generate_takes_keys_of_its_own_environment_alone() {
-        let program = Program::start("generate", &[("ADMIN_API_KEY", ADMIN), ("API_ENVIRONMENT", "test")]);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let settings = [("ADMIN_API_KEY", ADMIN), ("API_ENVIRONMENT", "test"), ("DATA_DIR", data)];
+        let program = Program::start("generate", &settings);
         let url = format!("{}/v1/keys", program.url);
         let admin = format!("Bearer {ADMIN}");
         let own = json(&send("POST", &url, &[("authorization", &admin)], r#"{"name":"a"}"#).await);
