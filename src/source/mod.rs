@@ -45,6 +45,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "cache")]
+pub mod cached;
 mod env;
 mod erased;
 mod json_file;
@@ -59,6 +61,8 @@ use std::sync::Arc;
 use crate::error::BoxError;
 use crate::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyRef};
 
+#[cfg(feature = "cache")]
+pub use cached::Cached;
 pub use env::EnvKeys;
 pub use json_file::{JsonFileError, JsonFileKeys};
 pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder};
