@@ -30,7 +30,7 @@
 //!    plus [`stale_on_error`](CachedBuilder::stale_on_error) if that is set and the source cannot be asked.
 //! 3. **One call to the source a digest**, however many ask at the same time. If the caller who asks goes away, another
 //!    one of them takes over. An error is told to all who waited, and not kept.
-//! 4. **Made-up keys evict no real one.** Absences have room of their own, and take about 150 bytes each, at most
+//! 4. **Made-up keys evict no real one.** Absences have room of their own, and take about 110 bytes each, at most
 //!    [`negative_capacity`](CachedBuilder::negative_capacity) of them.
 //! 5. **Nothing is judged here.** Expiry, realm, environment and all else are judged by each layer for each request, whether
 //!    the record was in memory or not.

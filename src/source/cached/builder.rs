@@ -40,7 +40,7 @@ impl<S: KeySource> CachedBuilder<S> {
     }
 
     /// How many records are kept, 100 000 by default. The capacity is dealt out in shares, each rounded up, so that it can
-    /// be exceeded by less than four for each core.
+    /// be exceeded by less than eight for each core. A record takes about 450 bytes beside what it consists of.
     pub fn capacity(mut self, records: usize) -> Self {
         self.capacity = records;
         self
