@@ -80,6 +80,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `axum` | yes | extractors, `protect`, `Rejection` as a response, the peer's address |
+//! | `cache` | | `source::Cached`: a cache in front of a source that has to wait |
 //! | `management` | | a REST router over a key store |
 //! | `tonic` | | the peer's address of tonic's servers |
 //! | `testing` | | a clock for tests, contexts for handlers under test, suites for stores of your own |

@@ -8,6 +8,7 @@
 //! | [`MemoryKeys`] | in this process | yes |
 //! | [`EnvKeys`] | in environment variables, in plain text | no |
 //! | [`JsonFileKeys`] | in a JSON file, as digests | yes |
+//! | `Cached` (feature `cache`) | in memory for a while, in front of another source | no |
 //! | [`Or`] | in one source, else in another ([`KeySource::or`]) | no |
 //!
 //! # Writing a source
@@ -45,6 +46,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "cache")]
+pub mod cached;
 mod env;
 mod erased;
 mod json_file;
@@ -59,6 +62,8 @@ use std::sync::Arc;
 use crate::error::BoxError;
 use crate::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyRef};
 
+#[cfg(feature = "cache")]
+pub use cached::Cached;
 pub use env::EnvKeys;
 pub use json_file::{JsonFileError, JsonFileKeys, JsonFileKeysBuilder};
 pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder, MemoryKeysError};
