@@ -122,6 +122,15 @@ enum Checked {
     Query(String),
 }
 
+/// `X-API-Key`, and `Authorization: Bearer`.
+impl Default for Credentials {
+    fn default() -> Self {
+        Self {
+            places: vec![Checked::Header(HeaderName::from_static("x-api-key")), Checked::Scheme("Bearer".to_owned())],
+        }
+    }
+}
+
 /// What stands in one place.
 enum Found<'a> {
     Nothing,

@@ -19,7 +19,7 @@ use crate::preflight::Preflights;
 use crate::rejection::{Challenges, Renderer, Style};
 use crate::route::{Entry, Methods, Openness, Route, RouteTable};
 use crate::service::ApiKeyService;
-use crate::source::{ErasedSource, KeySource};
+use crate::source::{ErasedSource, KeyScheme, KeySource};
 
 /// Lets requests with a good key through to the service behind it, with an [`AuthContext`](crate::AuthContext) in their
 /// extensions, and answers all others itself.
@@ -84,11 +84,16 @@ pub struct ApiKeyLayer {
 
 impl ApiKeyLayer {
     /// A layer that asks for a key of `source` on every route, in `X-API-Key` or `Authorization: Bearer`.
+    ///
+    /// What [`build`](ApiKeyLayerBuilder::build) would say is wrong with the source stands in the log; such a source lets
+    /// in fewer than it could, and nobody else.
     pub fn new(source: impl KeySource) -> Self {
-        match Self::builder(source).build() {
-            Ok(layer) => layer,
-            Err(_) => unreachable!("the defaults fit together"),
+        let builder = Self::builder(source);
+        let schemes = builder.source.schemes();
+        for error in contradictions(&schemes) {
+            tracing::error!(target: "tower_api_key::config", %error, "the layer cannot find all keys of its source");
         }
+        builder.assemble(schemes, Credentials::default(), RouteTable::default(), Preflights::default())
     }
 
     /// The same, with settings.
@@ -324,41 +329,37 @@ impl ApiKeyLayerBuilder {
     ///
     /// # Errors
     /// Every mistake in the settings at once, each with the name of its setting.
-    pub fn build(self) -> Result<ApiKeyLayer, ConfigError> {
-        let mut errors = Vec::new();
-        let mut checked = |result: Result<_, ConfigError>| result.map_err(|error| errors.push(error)).ok();
-        let credentials = checked(Credentials::new(&self.credentials));
-        let mut errors_of_routes = Vec::new();
-        let routes = RouteTable::new(self.entries, self.default_route);
-        let routes = routes.map_err(|error| errors_of_routes.push(error)).ok();
-        errors.extend(errors_of_routes);
-        let preflights = match self.preflights {
+    pub fn build(mut self) -> Result<ApiKeyLayer, ConfigError> {
+        let mut mistakes = Vec::new();
+        let credentials = noted(Credentials::new(&self.credentials), &mut mistakes);
+        let entries = std::mem::take(&mut self.entries);
+        let routes = noted(RouteTable::new(entries, std::mem::take(&mut self.default_route)), &mut mistakes);
+        let preflights = match &self.preflights {
             _ if self.all_preflights => Preflights::ALL,
             None => Preflights::default(),
-            Some(origins) => Preflights::from(&origins).unwrap_or_else(|error| {
-                errors.push(error);
-                Preflights::default()
-            }),
+            Some(origins) => noted(Preflights::from(origins), &mut mistakes).unwrap_or_default(),
         };
-        errors.extend(self.limits.iter().flat_map(Limits::validate).map(|error| ConfigError::new("limits", error)));
-        errors.extend(routes.as_ref().and_then(|routes| routes.check_limits(self.limits.as_ref()).err()));
+        mistakes.extend(self.limits.iter().flat_map(Limits::validate).map(|error| ConfigError::new("limits", error)));
+        mistakes.extend(routes.as_ref().and_then(|routes| routes.check_limits(self.limits.as_ref()).err()));
         if self.deadline.is_zero() {
-            errors.push(ConfigError::new("deadline", "a source that has no time to answer lets nobody in"));
+            mistakes.push(ConfigError::new("deadline", "a source that has no time to answer lets nobody in"));
         }
         let schemes = self.source.schemes();
-        if schemes.is_empty() && !self.unguarded {
-            errors.push(ConfigError::new("source", "it states no scheme, so it can have no keys"));
+        if !self.unguarded {
+            mistakes.extend(contradictions(&schemes));
         }
-        let pairs =
-            schemes.iter().enumerate().flat_map(|(index, one)| schemes[..index].iter().map(move |two| (one, two)));
-        if let Some((one, _)) = pairs.into_iter().find(|(one, two)| one.contradicts(two)) {
-            let problem = format_args!("two peppers have one id: {:?}", one.algorithm());
-            errors.push(ConfigError::new("source", problem));
-        }
-        ConfigError::all(errors)?;
-        let (Some(credentials), Some(routes)) = (credentials, routes) else {
-            unreachable!("without them there were errors");
-        };
+        ConfigError::all(mistakes)?;
+        // Neither is missing: there would have been a mistake.
+        Ok(self.assemble(schemes, credentials.unwrap_or_default(), routes.unwrap_or_default(), preflights))
+    }
+
+    fn assemble(
+        self,
+        schemes: Vec<KeyScheme>,
+        credentials: Credentials,
+        routes: RouteTable,
+        preflights: Preflights,
+    ) -> ApiKeyLayer {
         if self.unguarded {
             tracing::warn!(target: "tower_api_key::config", "everybody is let in as anonymous: no key is asked for");
         }
@@ -370,7 +371,7 @@ impl ApiKeyLayerBuilder {
             source: self.source.name().to_owned(),
             unguarded: self.unguarded,
         };
-        Ok(ApiKeyLayer {
+        ApiKeyLayer {
             gate: Arc::new(Gate {
                 schemes,
                 source: self.source,
@@ -392,6 +393,24 @@ impl ApiKeyLayerBuilder {
                 deadline: self.deadline,
                 unavailable_for: self.unavailable_for,
             }),
-        })
+        }
     }
+}
+
+/// What was made, or nothing and a note of the mistake.
+fn noted<T>(made: Result<T, ConfigError>, mistakes: &mut Vec<ConfigError>) -> Option<T> {
+    made.map_err(|mistake| mistakes.push(mistake)).ok()
+}
+
+/// What a source states of its keys, and cannot be.
+fn contradictions(schemes: &[KeyScheme]) -> Vec<ConfigError> {
+    if schemes.is_empty() {
+        return vec![ConfigError::new("source", "it states no scheme, so it can have no keys")];
+    }
+    let pairs = schemes.iter().enumerate().flat_map(|(index, one)| schemes[..index].iter().map(move |two| (one, two)));
+    let contradicting = pairs.into_iter().find(|(one, two)| one.contradicts(two));
+    let error = |(one, _): (&KeyScheme, &KeyScheme)| {
+        ConfigError::new("source", format_args!("two peppers have one id: {:?}", one.algorithm()))
+    };
+    contradicting.map(error).into_iter().collect()
 }

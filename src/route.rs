@@ -141,7 +141,7 @@ pub(crate) struct Ruling {
     method: Option<Method>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     entries: Vec<Entry>,
     default: Route,

@@ -326,4 +326,6 @@ fn two_peppers_with_one_id_are_an_error_of_configuration() {
     let error = ApiKeyLayer::builder(store(1).or(store(2))).build().unwrap_err().to_string();
     assert!(error.contains("two peppers have one id"), "{error}");
     assert!(ApiKeyLayer::builder(store(1).or(store(1))).build().is_ok());
+    // The short form cannot say so, and does not panic either.
+    let _ = ApiKeyLayer::new(store(1).or(store(2)));
 }

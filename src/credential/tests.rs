@@ -125,3 +125,14 @@ fn places_that_cannot_be_are_refused_by_name() {
     }
     assert!(Credentials::new(&[]).is_err());
 }
+
+#[test]
+fn by_default_a_header_and_bearer_are_read() {
+    let read = |headers: &[(&str, &str)]| match Credentials::default().read(&request("/?api_key=K", headers)) {
+        Presented::Key(key) => key.expose_secret().to_owned(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(read(&[("x-api-key", "K")]), "K");
+    assert_eq!(read(&[("authorization", "bearer K")]), "K");
+    assert_eq!(read(&[("cookie", "key=K")]), "Nothing");
+}
