@@ -64,8 +64,7 @@ async fn run() -> Result<(), BoxError> {
     // A service rather than a nested router, so that what the API does not know is guarded too.
     let app = Router::new().nest_service("/api", auth.protect(api));
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let listener = support::listen(port).await?;
-    Ok(axum::serve(listener, app).with_graceful_shutdown(support::end()).await?)
+    support::serve(port, &auth, |listener| axum::serve(listener, app).with_graceful_shutdown(support::end())).await
 }
 
 async fn env_status() -> Json<Value> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock};
 
 use axum::Router;
 use axum::routing::get;
-use tower_api_key::key::{KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRef};
+use tower_api_key::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRef};
 use tower_api_key::source::{KeyScheme, KeySource};
 use tower_api_key::{ApiKeyLayer, AuthContext, BoxError};
 
@@ -43,6 +43,9 @@ impl KeySource for Table {
     }
 
     async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, BoxError> {
+        if digest.algorithm() != DigestAlgorithm::Sha256 {
+            return Ok(None);
+        }
         let Some(row) = self.select_by_hash(digest.as_bytes()).await? else { return Ok(None) };
         let mut record = KeyRecord::new(KeyId::new(row.id.to_string())?, *digest);
         record.name = row.team.clone();

@@ -11,18 +11,24 @@
 //!
 //! `API_ENVIRONMENT` (`live`, `test`) is the one whose keys this server takes and makes, `API_RATE_LIMIT` how often a key
 //! may call in an hour, 100 by default. `DATA_DIR` is the folder of `keys.json`, which keeps the digests of keys that were
-//! made; the working directory by default.
+//! made, and when and how often they were used, and of `audit.jsonl`, which tells who did what; the working directory by
+//! default. A key that is used at an age of more than 90 days is named in the log, once a day.
+//!
+//! Built with the feature `metrics`, and with `METRICS_PORT` set, it serves what Prometheus scrapes at
+//! `http://127.0.0.1:<METRICS_PORT>/metrics`: on a port of its own, which the outside does not reach.
 
 mod support;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::extract::Path as Segment;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use http::Method;
 use serde_json::{Value, json};
+use tower_api_key::audit::{AuditTrail, JsonLinesAudit};
 use tower_api_key::credential::CredentialLocation;
 use tower_api_key::key::{Environment, KeyClass, Scope, ScopeHierarchy};
 use tower_api_key::limit::{Limits, MemoryRateLimiter};
@@ -30,6 +36,7 @@ use tower_api_key::management::Management;
 use tower_api_key::rejection::Style;
 use tower_api_key::route::{Methods, Route};
 use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource};
+use tower_api_key::usage::Usage;
 use tower_api_key::{ApiKeyLayer, AuthContext, BoxError, ConfigError};
 
 /// Read data, generate content.
@@ -40,6 +47,9 @@ const WRITE: Scope = Scope::from_static("write");
 const ADMIN: Scope = Scope::from_static("admin");
 /// Manage webhooks.
 const WEBHOOK: Scope = Scope::from_static("webhook");
+
+/// From this age on, people are reminded to rotate a key.
+const OLD: Duration = Duration::from_secs(90 * 86_400);
 
 fn main() -> ExitCode {
     support::run(run)
@@ -54,11 +64,19 @@ async fn run() -> Result<(), BoxError> {
         settings.wrong("API_ENVIRONMENT", format_args!("\"{environment}\" is neither live nor test"));
     }
     let hourly = settings.per_hour("API_RATE_LIMIT", 100);
+    let metrics_port = settings.metrics_port();
     let folder = settings.text("DATA_DIR").unwrap_or_else(|| ".".to_owned());
     let keys = JsonFileKeys::open(Path::new(&folder).join("keys.json"));
     let keys = settings.checked(keys.map_err(|error| ConfigError::new("DATA_DIR", error)));
+    let events = JsonLinesAudit::open(Path::new(&folder).join("audit.jsonl"));
+    let events = settings.checked(events.map_err(|error| ConfigError::new("DATA_DIR", error)));
     settings.done()?;
-    let (Some(admin), Some(keys)) = (admin, keys) else { return Ok(()) };
+    let (Some(admin), Some(keys), Some(events)) = (admin, keys, events) else { return Ok(()) };
+    #[cfg(feature = "metrics")]
+    let exporter = metrics_port.map(|port| support::metrics::install().map(|exporter| (port, exporter))).transpose()?;
+    #[cfg(not(feature = "metrics"))]
+    let _ = metrics_port;
+    let trail = AuditTrail::new(events);
     if admin.is_empty() {
         tracing::warn!("ADMIN_API_KEY is not set: nobody can make keys");
     }
@@ -75,6 +93,8 @@ async fn run() -> Result<(), BoxError> {
         .route(Methods::ANY, "/v1/webhooks", Route::new().scopes(WEBHOOK))
         .limits(Limits::new(MemoryRateLimiter::new()).per_key(hourly.clone()).failures(hourly))
         .rotation_headers(true)
+        .usage(Usage::new(keys.clone()).remind_after(OLD))
+        .audit_trail(trail.clone())
         .style(Style::envelope())
         .build()?;
 
@@ -83,9 +103,13 @@ async fn run() -> Result<(), BoxError> {
         .route("/v1/resources/{id}", put(update))
         .route("/v1/webhooks", get(webhooks))
         .route("/api/whoami", get(whoami))
-        .nest("/v1/keys", Management::new(keys).environment(environment).router());
-    let listener = support::listen(port).await?;
-    Ok(axum::serve(listener, auth.protect(app)).with_graceful_shutdown(support::end()).await?)
+        .nest("/v1/keys", Management::new(keys).environment(environment).audit(trail).router());
+    let app = auth.protect(app);
+    #[cfg(feature = "metrics")]
+    if let Some((port, exporter)) = exporter {
+        support::metrics::serve(port, exporter, &auth).await?;
+    }
+    support::serve(port, &auth, |listener| axum::serve(listener, app).with_graceful_shutdown(support::end())).await
 }
 
 async fn generate(Json(body): Json<Value>) -> Json<Value> {

@@ -1,4 +1,22 @@
-//! What became of each attempt, for the log and for those who keep books.
+//! What became of each attempt, and what was done to keys: for the log, and for those who have to answer for it later.
+//!
+//! The layer tells its [`AuditSink`] of each attempt; unless another is set, that writes to the log. An [`AuditTrail`]
+//! keeps attempts, and with the management router (feature `management`) what was done to keys, in a store from which they
+//! can be read again:
+//!
+//! | store | events | bounded by |
+//! | --- | --- | --- |
+//! | [`JsonLinesAudit`] | lines of JSON in a file, and in those that it was rotated into | size and number of files |
+//! | `SqliteKeys`, `PostgresKeys` (features `sqlite`, `postgres`) | a table beside that of the keys | [`keep_for`](AuditTrailBuilder::keep_for) |
+//! | [`MemoryAudit`] | in this process | number |
+
+mod change;
+mod event;
+mod id;
+mod json_lines;
+mod memory;
+mod store;
+mod trail;
 
 use std::fmt;
 
@@ -7,9 +25,21 @@ use http::Method;
 use crate::clock::Timestamp;
 use crate::context::AuthMethod;
 use crate::ip::ClientIp;
-use crate::key::KeyId;
+use crate::key::{KeyId, KeyOwner, UserId};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
+
+pub use event::{AuditAction, AuditActor, AuditChange, AuditEvent, AuditOutcome, UnknownAuditName};
+pub use id::{AuditEventId, InvalidAuditEventId};
+pub use json_lines::{JsonLinesAudit, JsonLinesAuditBuilder, JsonLinesError};
+pub use memory::MemoryAudit;
+pub use store::{AuditFilter, AuditPage, AuditStore};
+pub use trail::{AuditNotWritten, AuditTrail, AuditTrailBuilder};
+
+#[cfg(feature = "management")]
+pub(crate) use event::shortened;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use store::MOST_LOOKED_AT;
 
 /// One attempt to get in. Has no secret and no query in it.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +53,15 @@ pub struct AuthEvent<'a> {
     pub auth_method: Option<AuthMethod>,
     /// The key, also of a refusal if the secret was right.
     pub key_id: Option<&'a KeyId>,
+    /// Whose that key is.
+    pub owner: Option<&'a KeyOwner>,
+    /// The person who is signed in; `None` of a refusal by the layer.
+    pub user_id: Option<&'a UserId>,
     /// From where.
     pub client: ClientIp,
+    /// Whether the key was let in from an address that it was not seen from lately: see [`usage`](crate::usage). `false`
+    /// if the layer records no usage.
+    pub new_address: bool,
     /// The method of the request.
     pub method: &'a Method,
     /// Its path, as sent.
@@ -63,8 +100,8 @@ impl<F: Fn(AuthEvent<'_>) + Send + Sync + 'static> AuditSink for F {
 
 /// Writes events to `tracing` under the target `tower_api_key::audit`: accepted ones at level INFO, refused ones at WARN.
 ///
-/// Fields: `outcome`, `reason`, `key_id`, `client_ip`, `method`, `path`, `request_id`. What comes from the caller has its
-/// control characters escaped.
+/// Fields: `outcome`, `reason`, `key_id`, `user_id`, `client_ip`, `new_address` (of accepted ones), `method`, `path`,
+/// `request_id`. What comes from the caller has its control characters escaped.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TracingAudit;
 
@@ -77,7 +114,9 @@ impl AuditSink for TracingAudit {
                     outcome = event.outcome(),
                     reason = event.reason(),
                     key_id = event.key_id.map(KeyId::as_str),
+                    user_id = event.user_id.map(|id| tracing::field::display(Escaped(id.as_str()))),
                     client_ip = %event.client,
+                    new_address = event.rejection.is_none().then_some(event.new_address),
                     method = %Escaped(event.method.as_str()),
                     path = %Escaped(event.path),
                     request_id = event.request_id.map(RequestId::as_str),
@@ -89,7 +128,7 @@ impl AuditSink for TracingAudit {
 }
 
 /// Text of the caller's, at most 512 characters of it, with everything escaped that could be taken for the log's own.
-struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,46 +1,66 @@
 //! The way of a request, in order: the one place that knows the order.
 //!
 //! ```text
-//! admit ─ public? ─ address ─ credential ─ find ─ found ─ usable? ─ charge ─ scopes? ─ credits ─ AuthContext
-//!                      │          │          │                         │        │         │
-//!                      └──────────┴── refuse, or fail if it was a guess ┴────────┴─────────┴─ Rejection
+//! admit ─ public? ─ address ─ credential ─┬─ find ─ found ─ usable? ─┬─ charge ─ scopes? ─ credits ─ AuthContext
+//!                      │          │        └─ resolve ─ cross-site? ──┤     │        │         │
+//!                      └──────────┴── refuse, or fail if it was a guess ────┴────────┴─────────┴─ Rejection
 //! ```
+//!
+//! Whether a key or a session is looked at first, or both are, is the layer's order and the route's demand.
 //!
 //! Every stage is a synchronous function of the facts before it, and answers at once if it can ([`Step::Done`]). A stage
 //! that has to wait for a backend goes on in a future that calls the same ones.
 
+mod background;
+mod find;
+mod instruments;
 mod judge;
 mod limit;
+mod people;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
-use tokio::time::error::Elapsed;
+use http::{HeaderMap, HeaderValue, Method, header};
 
-use crate::audit::{AuditSink, AuthEvent};
+use crate::audit::{AuditSink, AuditTrail, AuthEvent};
 use crate::clock::{Clock, Timestamp};
 use crate::context::{AuthContext, AuthMethod, ContextRules, Principal};
 use crate::credential::{Credentials, Presented};
+use crate::cross_site::CrossSite;
 use crate::error::{Chain, StoreError};
+use crate::fields::Glance;
+use crate::instruments::{Sample, Watch};
 use crate::ip::{ClientIp, IpPolicy, TrustedProxies};
-use crate::key::{Environment, KeyDigest, KeyRef, PresentedKey, Realm};
-use crate::limit::{LimitReport, LimitState, Limits};
+use crate::key::{Environment, KeyDigest, KeyRef, Realm};
+use crate::limit::credits::CreditLedger;
+use crate::limit::{LimitReport, Limits};
 use crate::preflight::Preflights;
 use crate::rejection::{Rejection, RejectionReason, Renderer};
 use crate::reply::Reply;
-use crate::request_id::RequestId;
-use crate::route::{Openness, RouteTable, Ruling};
-use crate::source::{BoxFuture, ErasedSource, KeyScheme, Lookup};
+use crate::route::{Callers, Openness, RouteTable, Ruling};
+use crate::session::{PresentedSessions, Sessions};
+use crate::source::{BoxFuture, ErasedSource, KeyScheme};
+use crate::trace;
 use crate::transport;
+use crate::usage::Recorder;
+
+pub(crate) use self::instruments::GateInstruments;
+use self::instruments::{KnownBy, Stage};
+pub(crate) use self::limit::LIMITER;
+use self::people::Alternative;
 
 /// Everything that a layer was configured with. Shared by all services that it made.
 pub(crate) struct Gate {
     pub(crate) source: Arc<dyn ErasedSource>,
     pub(crate) schemes: Vec<KeyScheme>,
     pub(crate) credentials: Credentials,
+    pub(crate) sessions: Sessions,
+    pub(crate) order: Order,
+    pub(crate) cross_site: CrossSite,
     pub(crate) keep_credentials: bool,
     pub(crate) routes: RouteTable,
     pub(crate) preflights: Preflights,
@@ -53,10 +73,62 @@ pub(crate) struct Gate {
     pub(crate) renderer: Renderer,
     pub(crate) request_ids: bool,
     pub(crate) rotation_headers: bool,
+    pub(crate) usage: Option<Recorder>,
     pub(crate) audit: Arc<dyn AuditSink>,
+    pub(crate) trail: Option<AuditTrail>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) deadline: Duration,
     pub(crate) unavailable_for: Duration,
+    pub(crate) instruments: GateInstruments,
+}
+
+/// A gate and its rules, under a count of holders that only some of them share.
+#[allow(clippy::redundant_allocation, reason = "the outer count is what only some holders share")]
+#[derive(Clone)]
+pub(crate) struct SharedGate {
+    gate: Arc<Arc<Gate>>,
+    rules: Arc<Arc<ContextRules>>,
+}
+
+impl SharedGate {
+    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+        Self { rules: Arc::new(Arc::clone(&gate.rules)), gate: Arc::new(gate) }
+    }
+
+    /// The same under another count.
+    pub(crate) fn apart(&self) -> Self {
+        Self::new(Arc::clone(&self.gate))
+    }
+
+    /// For the context of a request.
+    #[allow(clippy::redundant_allocation, reason = "the outer count is what only some holders share")]
+    fn rules(&self) -> Arc<Arc<ContextRules>> {
+        Arc::clone(&self.rules)
+    }
+}
+
+impl Deref for SharedGate {
+    type Target = Arc<Gate>;
+
+    fn deref(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+}
+
+impl fmt::Debug for SharedGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.gate, f)
+    }
+}
+
+/// Which credential is looked at first, where either will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Order {
+    /// A key that is presented decides alone, good or bad. Sessions are for requests without one. The default.
+    KeyFirst,
+    /// A session that holds wins, and no key is looked at. One that does not hold gives way to a key, and to nothing else.
+    SessionFirst,
 }
 
 /// What is to become of a request.
@@ -73,64 +145,148 @@ pub(crate) enum Admission {
 struct Attempt {
     at: Timestamp,
     client: ClientIp,
-    request_id: Option<RequestId>,
-    origin: Option<HeaderValue>,
+    origin: Option<Box<HeaderValue>>,
     ruling: Ruling,
+    callers: Callers,
+    people: PresentedSessions,
+    /// A cookie may have been sent along by a browser that another site made send the request.
+    cross_site: bool,
+    /// The digest that the key should have, if it was found by an older one.
+    rehash: Option<Box<KeyDigest>>,
+    /// Whether the stages are timed that need not wait.
+    sample: Sample,
+    /// The source that knows the key.
+    known_by: KnownBy,
 }
 
 impl Gate {
     /// Starts on a request: decides at once if all that is asked for is in memory.
-    pub(crate) fn admit(self: &Arc<Self>, parts: &mut Parts, reply: &mut Reply) -> Admission {
+    pub(crate) fn admit(self: &Arc<Self>, parts: &mut Parts, glance: Glance, reply: &mut Reply) -> Admission {
         let ruling = self.rule(parts);
         if ruling.openness == Openness::Public || self.preflights.exempts(parts) {
             return Admission::Forward;
         }
+        let sample = Sample::next();
+        let watch = sample.watch();
         let client = self.proxies.client(transport::peer(&parts.extensions), &parts.headers);
         let at = self.clock.now();
         reply.attempt(at, client, parts);
-        let origin = only_origin(&parts.headers).cloned();
-        let attempt = Attempt { at, client, request_id: reply.request_id().cloned(), origin, ruling };
-        match self.decide(parts, attempt) {
-            Step::Done(verdict) => self.conclude(verdict, parts, reply),
-            Step::Wait(waiting) => Admission::Wait(waiting),
+        let origin = if glance.origin { only_origin(&parts.headers).cloned().map(Box::new) } else { None };
+        let (callers, people, cross_site) = self.people(parts, glance, &ruling);
+        let attempt = Attempt {
+            at,
+            client,
+            origin,
+            ruling,
+            callers,
+            people,
+            cross_site,
+            rehash: None,
+            sample,
+            known_by: KnownBy::default(),
+        };
+        match self.decide(parts, glance, attempt) {
+            Step::Done(verdict) => {
+                // Who is refused gets no further, and neither do their credentials.
+                if verdict.outcome.is_ok() {
+                    self.put_away_credentials(parts, glance);
+                }
+                self.instruments.at_once(Stage::Decision, watch);
+                self.conclude(verdict, parts, reply)
+            }
+            Step::Wait(waiting) => {
+                self.put_away_credentials(parts, glance);
+                reply.waits(Watch::started());
+                Admission::Wait(waiting)
+            }
         }
     }
 
-    /// Ends what [`admit`](Self::admit) started: writes the event, and the context into the request.
+    /// Ends what [`admit`](Self::admit) started: notes the use, writes the event, and the context into the request.
     pub(crate) fn conclude(&self, verdict: Verdict, parts: &mut Parts, reply: &mut Reply) -> Admission {
+        let rate_limit = verdict.limit.as_ref().map(|report| report.state);
         reply.limited(verdict.limit);
+        self.instruments.waited(Stage::Decision, reply.waited());
         match verdict.outcome {
-            Ok(context) => {
-                reply.accepted(&context);
-                self.record(reply, None, Some(context.method()));
-                parts.extensions.insert(context);
+            Ok(principal) => {
+                reply.accepted(&principal, parts);
+                let new_address = self.note_use(principal.key(), reply, verdict.rehash);
+                let path = transport::original_uri(parts).path();
+                self.record(reply, None, Some(principal.method()), new_address, &parts.method, path);
+                if let Some(attempted) = reply.attempted() {
+                    let context = AuthContext {
+                        principal,
+                        client: attempted.client,
+                        request_id: reply.request_id().cloned(),
+                        rate_limit,
+                        rules: reply.gate().rules(),
+                    };
+                    self.instruments.accepted(&context, verdict.known_by);
+                    trace::accepted(&context);
+                    parts.extensions.insert(context);
+                }
                 Admission::Forward
             }
             Err(rejection) => {
-                self.record_refusal(&rejection, reply);
+                self.instruments.refused(&rejection, verdict.known_by);
+                let path = transport::original_uri(parts).path();
+                self.record_refusal(&rejection, reply, &parts.method, path);
                 Admission::Refuse(rejection)
             }
         }
     }
 
-    /// Writes the event of a refusal, by the gate or by the service behind it.
-    pub(crate) fn record_refusal(&self, rejection: &Rejection, reply: &Reply) {
-        self.record(reply, Some(rejection), None);
+    /// Writes the event of a refusal by the service behind the gate.
+    pub(crate) fn refused_by_handler(&self, rejection: &Rejection, reply: &Reply, method: &Method, path: &str) {
+        self.instruments.refused_by_handler(rejection);
+        self.record_refusal(rejection, reply, method, path);
     }
 
-    fn record(&self, reply: &Reply, rejection: Option<&Rejection>, auth_method: Option<AuthMethod>) {
+    fn record_refusal(&self, rejection: &Rejection, reply: &Reply, method: &Method, path: &str) {
+        trace::refused(rejection);
+        self.record(reply, Some(rejection), None, false, method, path);
+    }
+
+    /// Whether the key comes from a new address.
+    fn note_use(&self, key: Option<&KeyRef>, reply: &Reply, rehash: Option<Box<KeyDigest>>) -> bool {
+        let (Some(usage), Some(key), Some(attempted)) = (&self.usage, key, reply.attempted()) else {
+            return false;
+        };
+        usage.note(key, attempted.at, attempted.client, rehash)
+    }
+
+    fn record(
+        &self,
+        reply: &Reply,
+        rejection: Option<&Rejection>,
+        auth_method: Option<AuthMethod>,
+        new_address: bool,
+        method: &Method,
+        path: &str,
+    ) {
         let Some(attempted) = reply.attempted() else { return };
-        let presented = rejection.and_then(Rejection::key_id);
-        self.audit.record(AuthEvent {
+        let key = rejection.and_then(Rejection::key).or_else(|| attempted.key());
+        let event = AuthEvent {
             at: attempted.at,
             rejection,
             auth_method,
-            key_id: presented.or_else(|| attempted.key.as_ref().map(|key| &key.id)),
+            key_id: key.map(|key| &key.id),
+            owner: key.map(|key| &key.owner),
+            user_id: attempted.user().map(|user| &user.id),
             client: attempted.client,
-            method: &attempted.method,
-            path: attempted.uri.path(),
+            new_address,
+            method,
+            path,
             request_id: reply.request_id(),
-        });
+        };
+        self.audit.record(event);
+        if let Some(trail) = &self.trail {
+            trail.record(event);
+        }
+    }
+
+    fn credit_ledger(&self) -> Option<&CreditLedger> {
+        self.limits.as_ref().map(Limits::credits)
     }
 
     /// What the table of routes says of the path as the caller wrote it: routers above may have taken a prefix off.
@@ -140,122 +296,64 @@ impl Gate {
         self.routes.rule(&parts.method, original, rewritten_to)
     }
 
-    fn decide(self: &Arc<Self>, parts: &mut Parts, attempt: Attempt) -> Step {
+    fn decide(self: &Arc<Self>, parts: &Parts, glance: Glance, attempt: Attempt) -> Step {
         if let Err(reason) = self.judge_address(attempt.client) {
             return self.refuse(reason, attempt);
         }
-        let presented = self.credentials.read(parts);
-        self.put_away_credentials(parts);
-        let anonymous = attempt.ruling.openness == Openness::Optional;
+        let watch = attempt.sample.watch();
+        let presented = self.credentials.read(parts, glance);
+        self.instruments.at_once(Stage::Credential, watch);
+        if self.rules.unguarded {
+            return self.charge(Principal::Anonymous, attempt);
+        }
+        // Whatever else there is: what was meant cannot be told.
+        let of_people = matches!(attempt.people, PresentedSessions::Ambiguous);
+        if of_people || (matches!(presented, Presented::Ambiguous) && attempt.callers != Callers::User) {
+            return self.fail(RejectionReason::AmbiguousCredentials, attempt);
+        }
+        match (attempt.callers, self.order) {
+            (Callers::Key | Callers::KeyAndUser, _) => self.by_key(presented, attempt),
+            (Callers::User, _) => self.by_session(Alternative::MissingUser, attempt),
+            (Callers::Either, Order::SessionFirst) => self.by_session(Alternative::Key(presented), attempt),
+            (Callers::Either, Order::KeyFirst) => match presented {
+                Presented::Nothing => self.by_session(Alternative::MissingKey, attempt),
+                presented => self.by_key(presented, attempt),
+            },
+        }
+    }
+
+    /// Goes on with what was presented as a key.
+    fn by_key(self: &Arc<Self>, presented: Presented<'_>, attempt: Attempt) -> Step {
         match presented {
-            _ if self.rules.unguarded => self.charge(Principal::Anonymous, attempt),
-            Presented::Nothing if anonymous => self.charge(Principal::Anonymous, attempt),
-            Presented::Nothing => self.refuse(RejectionReason::MissingKey, attempt),
+            Presented::Nothing => self.nobody(RejectionReason::MissingKey, attempt),
             Presented::Ambiguous => self.fail(RejectionReason::AmbiguousCredentials, attempt),
             Presented::Malformed => self.fail(RejectionReason::InvalidKey, attempt),
-            Presented::Key(key) => self.find(&key, attempt),
+            Presented::KeyInCookie(_) if attempt.cross_site => self.refuse(RejectionReason::CrossSiteRequest, attempt),
+            Presented::Key(key) | Presented::KeyInCookie(key) => self.find(key.expose_secret(), attempt),
         }
     }
 
-    pub(crate) fn put_away_credentials(&self, parts: &mut Parts) {
+    /// Nothing was presented that counts here.
+    fn nobody(self: &Arc<Self>, missing: RejectionReason, attempt: Attempt) -> Step {
+        match (attempt.ruling.openness, &attempt.people) {
+            (Openness::Optional, PresentedSessions::Nothing) => self.charge(Principal::Anonymous, attempt),
+            _ => self.refuse(missing, attempt),
+        }
+    }
+
+    pub(crate) fn put_away_credentials(&self, parts: &mut Parts, glance: Glance) {
         if self.keep_credentials {
             self.credentials.mark_sensitive(&mut parts.headers);
+            self.sessions.mark_sensitive(&mut parts.headers);
         } else {
-            self.credentials.strip(parts);
-        }
-    }
-
-    /// Asks the source for each digest that the key may be known by: first what is in memory, and then, if that is not
-    /// enough, in a future.
-    fn find(self: &Arc<Self>, key: &PresentedKey, attempt: Attempt) -> Step {
-        let mut digests = self.digests(key);
-        while let Some(digest) = digests.next() {
-            match self.source.find_now(&digest) {
-                Lookup::Absent => {}
-                Lookup::Found(found) => return self.found(found, &digest, attempt),
-                Lookup::Ask => {
-                    let remaining: Vec<_> = std::iter::once(digest).chain(digests).collect();
-                    return Step::Wait(Box::pin(Arc::clone(self).find_later(remaining, attempt)));
-                }
-            }
-        }
-        self.fail(RejectionReason::InvalidKey, attempt)
-    }
-
-    async fn find_later(self: Arc<Self>, digests: Vec<KeyDigest>, attempt: Attempt) -> Verdict {
-        // Who has guessed too often is not worth a question to the source.
-        if let Some(verdict) = self.out_of_attempts(&attempt).await {
-            return verdict;
-        }
-        let answer = self.timed(self.ask(&digests)).await;
-        let found = answer.unwrap_or_else(|elapsed| Err(StoreError::new(self.source.name(), "find a key", elapsed)));
-        match found {
-            Ok(Some((digest, found))) => self.found(found, digest, attempt).resolve().await,
-            Ok(None) => self.fail(RejectionReason::InvalidKey, attempt).resolve().await,
-            Err(error) => self.refuse(self.unavailable(&error), attempt).resolve().await,
-        }
-    }
-
-    async fn ask<'a>(&self, digests: &'a [KeyDigest]) -> Result<Option<(&'a KeyDigest, KeyRef)>, StoreError> {
-        for digest in digests {
-            let found = match self.source.find_now(digest) {
-                Lookup::Found(found) => Some(found),
-                Lookup::Absent => None,
-                Lookup::Ask => self.source.find(digest).await?,
-            };
-            if let Some(found) = found {
-                return Ok(Some((digest, found)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Waits for a backend, but not for ever. Only Tokio's timer is known here; on another runtime a backend has to keep
-    /// its own deadline.
-    async fn timed<T>(&self, answer: impl Future<Output = T>) -> Result<T, Elapsed> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Ok(answer.await);
-        }
-        tokio::time::timeout(self.deadline, answer).await
-    }
-
-    /// The digests that the key may be known by, each once, and none for a key that has no known shape.
-    fn digests<'a>(&'a self, key: &'a PresentedKey) -> impl Iterator<Item = KeyDigest> + 'a {
-        let text = key.expose_secret();
-        self.schemes.iter().enumerate().filter_map(move |(index, scheme)| {
-            let earlier = self.schemes[..index].iter();
-            let same = |other: &KeyScheme| other.algorithm() == scheme.algorithm() && other.digests_alike(scheme, text);
-            if earlier.clone().any(same) { None } else { scheme.digest(text) }
-        })
-    }
-
-    /// Goes on with a record: usable, within its limits, allowed here, and paid for.
-    fn found(self: &Arc<Self>, key: KeyRef, digest: &KeyDigest, attempt: Attempt) -> Step {
-        // Compared in constant time. A source that hands out another record than it was asked for cannot be believed.
-        if key.digest != *digest {
-            let error = StoreError::new(self.source.name(), "find a key", "the record found has another digest");
-            return self.refuse(self.unavailable(&error), attempt);
-        }
-        match self.judge_use(&key, &attempt) {
-            Ok(()) => self.charge(Principal::Key(key), attempt),
-            // A key of somewhere else is as wrong here as one that nobody knows, and counts as such.
-            Err(reason @ RejectionReason::InvalidKey) => self.fail(Rejection::from(reason).with_key(&key.id), attempt),
-            Err(reason) => self.refuse(Rejection::from(reason).with_key(&key.id), attempt),
-        }
-    }
-
-    fn context(&self, principal: Principal, attempt: Attempt, rate_limit: Option<LimitState>) -> AuthContext {
-        AuthContext {
-            principal,
-            client: attempt.client,
-            request_id: attempt.request_id,
-            rate_limit,
-            rules: Arc::clone(&self.rules),
+            self.credentials.strip(parts, glance);
+            self.sessions.strip(&mut parts.headers, glance);
         }
     }
 
     /// The cause goes to the log, and the caller learns only that it has to come again.
     fn unavailable(&self, error: &StoreError) -> RejectionReason {
+        self.instruments.backend_failed(error);
         tracing::error!(
             target: "tower_api_key::store",
             backend = error.backend(),
@@ -281,8 +379,10 @@ impl fmt::Debug for Gate {
 
 /// What was decided, and how the limit stands that the decision is about.
 pub(crate) struct Verdict {
-    outcome: Result<AuthContext, Rejection>,
+    outcome: Result<Principal, Rejection>,
     limit: Option<LimitReport>,
+    rehash: Option<Box<KeyDigest>>,
+    known_by: KnownBy,
 }
 
 /// A stage's answer: a verdict, or that somebody has to be waited for.

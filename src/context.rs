@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::clock::Timestamp;
 use crate::ip::ClientIp;
-use crate::key::{KeyClass, KeyRef, NotAttached, OrganizationId, ScopeHierarchy, ScopeRequirement, ScopeSet, UserId};
+use crate::key::{KeyClass, KeyRef, NotAttached, OrganizationId, ScopeHierarchy, ScopeRequirement, ScopeSet};
 use crate::limit::LimitState;
 use crate::rejection::{Rejection, RejectionReason};
 use crate::request_id::RequestId;
+use crate::session::{Session, User};
 
 /// Who is calling, by what right, and from where.
 ///
@@ -22,13 +23,15 @@ use crate::request_id::RequestId;
 ///   "user": null, "organization": null, "scopes": ["read"], "clientIp": "127.0.0.1", "requestId": "…",
 ///   "rateLimit": { "limit": 100, "remaining": 99, "resetAt": "2026-01-14T18:00:00.000Z" } }
 /// ```
+#[allow(clippy::redundant_allocation, reason = "the outer count is what only some holders share")]
 #[derive(Debug, Clone)]
 pub struct AuthContext {
     pub(crate) principal: Principal,
     pub(crate) client: ClientIp,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) rate_limit: Option<LimitState>,
-    pub(crate) rules: Arc<ContextRules>,
+    /// Counted apart from the layer, whose count all requests would share.
+    pub(crate) rules: Arc<Arc<ContextRules>>,
 }
 
 /// What a context has to know of the layer that made it.
@@ -50,32 +53,13 @@ pub enum Principal {
     /// A program with a key.
     Key(KeyRef),
     /// A person with a session.
-    User(Arc<User>),
+    User(Arc<Session>),
     /// A person, through a program of their organisation's.
-    KeyAndUser(KeyRef, Arc<User>),
-}
-
-/// A person who is signed in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct User {
-    /// Who it is.
-    pub id: UserId,
-    /// What they are called.
-    pub name: Option<String>,
-    /// Their address for mail.
-    pub email: Option<String>,
-}
-
-impl User {
-    /// A user of whom only the id is known.
-    pub const fn new(id: UserId) -> Self {
-        Self { id, name: None, email: None }
-    }
+    KeyAndUser(KeyRef, Arc<Session>),
 }
 
 /// By what right a request was let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuthMethod {
@@ -133,8 +117,28 @@ impl Principal {
     /// The person, if there is one. The owner of a key is no person who is calling.
     pub fn user(&self) -> Option<&User> {
         match self {
-            Self::User(user) | Self::KeyAndUser(_, user) => Some(user),
+            Self::User(session) | Self::KeyAndUser(_, session) => Some(&session.user),
             Self::Anonymous | Self::Key(_) => None,
+        }
+    }
+
+    /// The session, if there is one.
+    pub fn session(&self) -> Option<&Session> {
+        match self {
+            Self::User(session) | Self::KeyAndUser(_, session) => Some(session),
+            Self::Anonymous | Self::Key(_) => None,
+        }
+    }
+}
+
+impl Principal {
+    /// What it may do: with a key, what the key may, whoever the person is.
+    pub fn scopes(&self) -> &ScopeSet {
+        const NONE: &ScopeSet = &ScopeSet::EMPTY;
+        match self {
+            Self::Key(key) | Self::KeyAndUser(key, _) => &key.scopes,
+            Self::User(session) => &session.scopes,
+            Self::Anonymous => NONE,
         }
     }
 }
@@ -160,15 +164,22 @@ impl AuthContext {
         self.principal.user()
     }
 
-    /// The organisation that the key belongs to.
-    pub fn organization(&self) -> Option<&OrganizationId> {
-        self.key().and_then(|key| key.owner.organization.as_ref())
+    /// The session of the person who is signed in: roles, memberships, claims.
+    pub fn session(&self) -> Option<&Session> {
+        self.principal.session()
     }
 
-    /// What the caller may do.
+    /// The organisation that the key belongs to, or without a key the one that the person is working for just now.
+    pub fn organization(&self) -> Option<&OrganizationId> {
+        match self.key() {
+            Some(key) => key.owner.organization.as_ref(),
+            None => self.session().and_then(|session| session.organization.as_ref()),
+        }
+    }
+
+    /// What the caller may do: the scopes of the key, or without a key those of the session.
     pub fn scopes(&self) -> &ScopeSet {
-        const NONE: &ScopeSet = &ScopeSet::EMPTY;
-        self.key().map_or(NONE, |key| &key.scopes)
+        self.principal.scopes()
     }
 
     /// Where the request comes from, through the proxies that are trusted.
@@ -186,9 +197,12 @@ impl AuthContext {
         self.rate_limit.as_ref()
     }
 
-    /// The source that knows the key.
+    /// The source that knows the key, or without a key the one that knows the session.
     pub fn source(&self) -> Option<&str> {
-        self.key().map(|key| key.source.as_deref().unwrap_or(&self.rules.source))
+        match self.key() {
+            Some(key) => Some(key.source.as_deref().unwrap_or(&self.rules.source)),
+            None => self.session().map(|session| &*session.source),
+        }
     }
 
     /// Goes on only if the caller has these scopes.
@@ -220,7 +234,7 @@ impl AuthContext {
         let rejection =
             Rejection::from(RejectionReason::InsufficientScope { required, granted: self.scopes().clone() });
         Err(match self.key() {
-            Some(key) => rejection.with_key(&key.id),
+            Some(key) => rejection.with_key(key),
             None => rejection,
         })
     }

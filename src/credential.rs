@@ -8,14 +8,16 @@
 //! | anything that no key can be | malformed: refused as an unknown key is |
 
 use std::borrow::Cow;
+use std::fmt;
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE, GetAll, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, header::GetAll};
 use percent_encoding::percent_decode;
 
 use crate::error::ConfigError;
+use crate::fields::{self, Found, Glance};
 use crate::key::PresentedKey;
 use crate::transport;
 
@@ -98,19 +100,71 @@ impl CredentialLocation {
     }
 }
 
-/// What a request brings along.
+/// What a request brings along. Read where it stands, until it has to be waited for.
 #[derive(Debug)]
-pub(crate) enum Presented {
+pub(crate) enum Presented<'a> {
     Nothing,
-    Key(PresentedKey),
+    Key(KeyText<'a>),
+    /// A key that stands in a cookie alone, so that a browser sends it along whichever site asks it to.
+    KeyInCookie(KeyText<'a>),
     Malformed,
     Ambiguous,
+}
+
+/// The text of a key, in the request or apart from it.
+pub(crate) enum KeyText<'a> {
+    InPlace(&'a str),
+    Apart(Box<PresentedKey>),
+}
+
+impl Presented<'_> {
+    /// The same apart from the request, so that it can be kept.
+    pub(crate) fn into_owned(self) -> Presented<'static> {
+        match self {
+            Self::Nothing => Presented::Nothing,
+            Self::Malformed => Presented::Malformed,
+            Self::Ambiguous => Presented::Ambiguous,
+            Self::Key(key) => key.into_owned().map_or(Presented::Malformed, Presented::Key),
+            Self::KeyInCookie(key) => key.into_owned().map_or(Presented::Malformed, Presented::KeyInCookie),
+        }
+    }
+}
+
+impl<'a> KeyText<'a> {
+    fn new(text: Cow<'a, [u8]>) -> Option<Self> {
+        match text {
+            Cow::Borrowed(text) => PresentedKey::readable(text).map(Self::InPlace),
+            Cow::Owned(text) => PresentedKey::new(&text).map(Box::new).map(Self::Apart),
+        }
+    }
+
+    pub(crate) fn expose_secret(&self) -> &str {
+        match self {
+            Self::InPlace(text) => text,
+            Self::Apart(key) => key.expose_secret(),
+        }
+    }
+
+    fn into_owned(self) -> Option<KeyText<'static>> {
+        Some(KeyText::Apart(match self {
+            Self::InPlace(text) => Box::new(PresentedKey::new(text.as_bytes())?),
+            Self::Apart(key) => key,
+        }))
+    }
+}
+
+impl fmt::Debug for KeyText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
 }
 
 /// Every place that a layer looks at, checked and in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
     places: Vec<Checked>,
+    /// Tokens of users travel as Bearer as well: what is written as one is no key.
+    shares_bearer: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -122,20 +176,30 @@ enum Checked {
     Query(String),
 }
 
+/// A place where keys are read, for those who describe it.
+#[cfg(feature = "openapi")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way<'a> {
+    /// A header of this name, in lower case.
+    Header(&'a str),
+    /// This scheme of `Authorization`.
+    Scheme(&'a str),
+    /// A cookie of this name.
+    Cookie(&'a str),
+    /// The subprotocols of a WebSocket handshake.
+    Subprotocol,
+    /// A parameter of this name in the query.
+    Query(&'a str),
+}
+
 /// `X-API-Key`, and `Authorization: Bearer`.
 impl Default for Credentials {
     fn default() -> Self {
         Self {
             places: vec![Checked::Header(HeaderName::from_static("x-api-key")), Checked::Scheme("Bearer".to_owned())],
+            shares_bearer: false,
         }
     }
-}
-
-/// What stands in one place.
-enum Found<'a> {
-    Nothing,
-    Text(Cow<'a, [u8]>),
-    Several,
 }
 
 impl Credentials {
@@ -144,30 +208,71 @@ impl Credentials {
             return Err(ConfigError::new("credentials", "an empty list lets nobody present a key"));
         }
         let places = locations.iter().map(check).collect::<Result<_, _>>()?;
-        Ok(Self { places })
+        Ok(Self { places, shares_bearer: false })
+    }
+
+    /// Whether keys travel as Bearer.
+    pub(crate) fn reads_bearer(&self) -> bool {
+        self.places
+            .iter()
+            .any(|place| matches!(place, Checked::Scheme(scheme) if scheme.eq_ignore_ascii_case("Bearer")))
+    }
+
+    /// Every place where keys are read, in order.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn ways(&self) -> impl Iterator<Item = Way<'_>> {
+        self.places.iter().map(|place| match place {
+            Checked::Header(name) => Way::Header(name.as_str()),
+            Checked::Scheme(scheme) => Way::Scheme(scheme),
+            Checked::Cookie(name) => Way::Cookie(name),
+            Checked::Subprotocol => Way::Subprotocol,
+            Checked::Query(name) => Way::Query(name),
+        })
+    }
+
+    /// Whether keys travel in cookies.
+    pub(crate) fn reads_cookies(&self) -> bool {
+        self.places.iter().any(|place| matches!(place, Checked::Cookie(_)))
+    }
+
+    /// Leaves what is written as a token to those who read tokens.
+    pub(crate) fn share_bearer(&mut self) {
+        self.shares_bearer = true;
     }
 
     /// What the request brings along. Only reads it.
-    pub(crate) fn read(&self, parts: &Parts) -> Presented {
-        let mut first: Option<Cow<'_, [u8]>> = None;
-        for place in &self.places {
-            match (place.find(parts), &first) {
-                (Found::Nothing, _) => {}
+    pub(crate) fn read<'a>(&self, parts: &'a Parts, glance: Glance) -> Presented<'a> {
+        let mut first: Option<Cow<'a, [u8]>> = None;
+        let mut in_cookie_alone = true;
+        for place in self.places.iter().filter(|place| !place.is_missing(glance)) {
+            let found = match place.find(parts) {
+                Found::Text(text) if self.shares_bearer && place.is_authorization() && fields::is_token(&text) => {
+                    Found::Nothing
+                }
+                found => found,
+            };
+            match (&found, &first) {
+                (Found::Nothing, _) => continue,
                 (Found::Several, _) => return Presented::Ambiguous,
-                (Found::Text(text), None) => first = Some(text),
-                (Found::Text(text), Some(other)) if text == *other => {}
-                (Found::Text(_), Some(_)) => return Presented::Ambiguous,
+                (Found::Text(text), Some(other)) if text != other => return Presented::Ambiguous,
+                (Found::Text(_), _) => {}
+            }
+            in_cookie_alone &= matches!(place, Checked::Cookie(_));
+            if let Found::Text(text) = found {
+                first = Some(text);
             }
         }
-        match first {
-            None => Presented::Nothing,
-            Some(text) => PresentedKey::new(&text).map_or(Presented::Malformed, Presented::Key),
+        let Some(text) = first else { return Presented::Nothing };
+        match KeyText::new(text) {
+            None => Presented::Malformed,
+            Some(key) if in_cookie_alone => Presented::KeyInCookie(key),
+            Some(key) => Presented::Key(key),
         }
     }
 
     /// Takes out all that [`read`](Self::read) looks at, and leaves the rest as it was.
-    pub(crate) fn strip(&self, parts: &mut Parts) {
-        for place in &self.places {
+    pub(crate) fn strip(&self, parts: &mut Parts, glance: Glance) {
+        for place in self.places.iter().filter(|place| !place.is_missing(glance)) {
             place.strip(parts);
         }
     }
@@ -192,9 +297,7 @@ impl Credentials {
                 Checked::Subprotocol => &SEC_WEBSOCKET_PROTOCOL,
                 Checked::Query(_) => continue,
             };
-            if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
-                values.iter_mut().for_each(|value| value.set_sensitive(true));
-            }
+            fields::mark_sensitive(headers, name);
         }
     }
 }
@@ -221,11 +324,27 @@ fn check(location: &CredentialLocation) -> Result<Checked, ConfigError> {
 }
 
 impl Checked {
+    const fn is_authorization(&self) -> bool {
+        matches!(self, Self::Scheme(_))
+    }
+
+    /// Whether a request has not even the field that this is a part of.
+    const fn is_missing(&self, glance: Glance) -> bool {
+        match self {
+            Self::Scheme(_) => !glance.authorization,
+            Self::Cookie(_) => !glance.cookie,
+            Self::Header(_) | Self::Subprotocol | Self::Query(_) => false,
+        }
+    }
+
     fn find<'a>(&self, parts: &'a Parts) -> Found<'a> {
         match self {
             Self::Header(name) => one_of(parts.headers.get_all(name)),
-            Self::Scheme(scheme) => in_authorization(parts.headers.get_all(AUTHORIZATION), scheme),
-            Self::Cookie(name) => only(cookies(&parts.headers).filter_map(|pair| cookie_value(pair, name))),
+            Self::Scheme(scheme) => fields::authorization(&parts.headers, scheme),
+            Self::Cookie(name) => {
+                let named = |(cookie, value)| (cookie == name.as_bytes()).then_some(value);
+                only(fields::cookies(&parts.headers).filter_map(named))
+            }
             Self::Subprotocol => only(subprotocols(&parts.headers).filter_map(subprotocol_key)),
             Self::Query(name) => only_decoded(parameters(&parts.uri).filter_map(|pair| parameter_value(pair, name))),
         }
@@ -236,24 +355,13 @@ impl Checked {
             Self::Header(name) => {
                 parts.headers.remove(name);
             }
-            Self::Scheme(scheme) => {
-                let values = parts.headers.get_all(AUTHORIZATION);
-                if values.iter().any(|value| after_scheme(value.as_bytes(), scheme).is_some()) {
-                    parts.headers.remove(AUTHORIZATION);
-                }
-            }
-            Self::Cookie(name) => {
-                if cookies(&parts.headers).any(|pair| cookie_value(pair, name).is_some()) {
-                    let kept = cookies(&parts.headers).filter(|pair| cookie_value(pair, name).is_none());
-                    let kept = kept.collect::<Vec<_>>().join(&b"; "[..]);
-                    replace(&mut parts.headers, COOKIE, &kept);
-                }
-            }
+            Self::Scheme(scheme) => fields::strip_authorization(&mut parts.headers, scheme),
+            Self::Cookie(name) => fields::strip_cookies(&mut parts.headers, |cookie| cookie == name.as_bytes()),
             Self::Subprotocol => {
                 if subprotocols(&parts.headers).any(|protocol| subprotocol_key(protocol).is_some()) {
                     let kept = subprotocols(&parts.headers).filter(|protocol| subprotocol_key(protocol).is_none());
                     let kept = kept.collect::<Vec<_>>().join(&b", "[..]);
-                    replace(&mut parts.headers, SEC_WEBSOCKET_PROTOCOL, &kept);
+                    fields::replace(&mut parts.headers, SEC_WEBSOCKET_PROTOCOL, &kept);
                 }
             }
             Self::Query(name) => {
@@ -273,40 +381,12 @@ fn one_of(values: GetAll<'_, HeaderValue>) -> Found<'_> {
     let Some(value) = filled.next() else {
         return Found::Nothing;
     };
-    if values.iter().nth(1).is_some() || value.contains(&b',') {
+    // Keys are so short that all of it is looked at in less time than a search takes to begin.
+    let is_list = value.iter().fold(false, |any, byte| any | (*byte == b','));
+    if is_list || values.iter().nth(1).is_some() {
         return Found::Several;
     }
     Found::Text(Cow::Borrowed(value))
-}
-
-fn in_authorization<'a>(values: GetAll<'a, HeaderValue>, scheme: &str) -> Found<'a> {
-    let mut tokens = values.iter().filter_map(|value| after_scheme(value.as_bytes(), scheme));
-    let Some(token) = tokens.find(|token| !token.is_empty()) else {
-        return Found::Nothing;
-    };
-    if values.iter().nth(1).is_some() || token.contains(&b',') {
-        return Found::Several;
-    }
-    Found::Text(Cow::Borrowed(token))
-}
-
-/// What follows the scheme, or `None` for another scheme. RFC 9110 §11.4: the scheme is case-insensitive, and one space
-/// or more follow; a tab there is taken along, so that the token is refused rather than overlooked.
-fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
-    let value = value.trim_ascii();
-    let (name, rest) = value.split_at_checked(scheme.len())?;
-    if !name.eq_ignore_ascii_case(scheme.as_bytes()) {
-        return None;
-    }
-    match rest.first() {
-        None => Some(rest),
-        Some(b' ') => {
-            let start = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
-            Some(&rest[start..])
-        }
-        Some(b'\t') => Some(rest),
-        Some(_) => None,
-    }
 }
 
 fn only<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> Found<'a> {
@@ -321,17 +401,6 @@ fn only_decoded<'a>(mut texts: impl Iterator<Item = Cow<'a, [u8]>>) -> Found<'a>
         return Found::Nothing;
     };
     if texts.next().is_some() { Found::Several } else { Found::Text(first) }
-}
-
-/// The pairs `name=value` of all `Cookie` headers (RFC 6265 §4.2.1).
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let lines = headers.get_all(COOKIE).into_iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii).filter(|p| !p.is_empty())
-}
-
-fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let equals = pair.iter().position(|byte| *byte == b'=')?;
-    (pair[..equals].trim_ascii() == name.as_bytes()).then(|| pair[equals + 1..].trim_ascii())
 }
 
 fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -351,17 +420,6 @@ fn parameter_value<'a>(pair: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
     let (parameter, value) = pair.split_once('=').unwrap_or((pair, ""));
     let parameter: Cow<'_, [u8]> = percent_decode(parameter.as_bytes()).into();
     (*parameter == *name.as_bytes()).then(|| percent_decode(value.as_bytes()).into())
-}
-
-fn replace(headers: &mut HeaderMap, name: HeaderName, kept: &[u8]) {
-    match HeaderValue::from_bytes(kept) {
-        Ok(value) if !kept.is_empty() => {
-            headers.insert(name, value);
-        }
-        _ => {
-            headers.remove(name);
-        }
-    }
 }
 
 /// The target without a parameter, or `None` if it has no such one.

@@ -21,7 +21,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, B>,
-        reply: Option<Reply>,
+        reply: Reply,
     }
 }
 
@@ -40,11 +40,11 @@ pin_project! {
 
 impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
     pub(crate) const fn forward(future: S::Future, reply: Reply) -> Self {
-        Self { state: State::Inner { future }, reply: Some(reply) }
+        Self { state: State::Inner { future }, reply }
     }
 
     pub(crate) const fn refuse(rejection: Rejection, reply: Reply) -> Self {
-        Self { state: State::Refused { rejection: Some(rejection) }, reply: Some(reply) }
+        Self { state: State::Refused { rejection: Some(rejection) }, reply }
     }
 
     pub(crate) const fn wait(
@@ -53,7 +53,7 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
         request: Request<B>,
         reply: Reply,
     ) -> Self {
-        Self { state: State::Waiting { waiting, held: Some((service, request)) }, reply: Some(reply) }
+        Self { state: State::Waiting { waiting, held: Some((service, request)) }, reply }
     }
 }
 
@@ -69,18 +69,17 @@ where
             let next = match this.state.as_mut().project() {
                 StateProjection::Inner { future } => {
                     let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(taken(this.reply).finish(response)));
+                    return Poll::Ready(Ok(this.reply.finish(response)));
                 }
                 StateProjection::Refused { rejection } => {
-                    return Poll::Ready(Ok(taken(this.reply).refuse(taken(rejection))));
+                    return Poll::Ready(Ok(this.reply.refuse(taken(rejection))));
                 }
                 StateProjection::Waiting { waiting, held } => {
                     let verdict = ready!(waiting.as_mut().poll(cx));
                     let (mut service, request) = taken(held);
                     let (mut parts, body) = request.into_parts();
-                    let reply = this.reply.as_mut().unwrap_or_else(|| polled_after_completion());
-                    let gate = std::sync::Arc::clone(reply.gate());
-                    match gate.conclude(verdict, &mut parts, reply) {
+                    let gate = this.reply.gate().clone();
+                    match gate.conclude(verdict, &mut parts, this.reply) {
                         Admission::Refuse(rejection) => State::Refused { rejection: Some(rejection) },
                         _ => State::Inner { future: service.call(Request::from_parts(parts, body)) },
                     }
@@ -93,9 +92,5 @@ where
 
 /// What is taken once, when the future completes. Like every future it must not be polled again after that.
 fn taken<T>(value: &mut Option<T>) -> T {
-    value.take().unwrap_or_else(|| polled_after_completion())
-}
-
-fn polled_after_completion() -> ! {
-    panic!("a ResponseFuture was polled after it had completed")
+    value.take().unwrap_or_else(|| panic!("a ResponseFuture was polled after it had completed"))
 }

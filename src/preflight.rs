@@ -4,6 +4,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, header};
 
 use crate::error::ConfigError;
+use crate::fields;
 
 /// Which preflights pass the gate without a key; none, unless set.
 ///
@@ -30,11 +31,8 @@ impl Preflights {
             return Err(wrong("an empty list lets no preflight through".to_owned()));
         }
         let parse = |origin: &String| {
-            let shaped = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
-            match HeaderValue::try_from(origin) {
-                Ok(value) if shaped => Ok(value),
-                _ => Err(wrong(format!("{origin:?} is no origin such as https://app.example.com"))),
-            }
+            let problem = || wrong(format!("{origin:?} is no origin such as https://app.example.com"));
+            fields::origin(origin).ok_or_else(problem)
         };
         Ok(Self(Exempt::From(origins.iter().map(parse).collect::<Result<_, _>>()?)))
     }

@@ -1,11 +1,15 @@
 //! The name of a request, for those who have to talk about it afterwards.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
+
+use crate::chunk;
+use crate::fields::Glance;
 
 /// `X-Request-Id`.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -17,7 +21,10 @@ pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The caller's own id, or a fresh one.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, glance: Glance) -> Self {
+        if !glance.request_id {
+            return Self::fresh();
+        }
         let mut values = headers.get_all(X_REQUEST_ID).into_iter();
         match (values.next(), values.next()) {
             (Some(value), None) if is_valid(value.as_bytes()) => Self(value.clone()),
@@ -27,15 +34,15 @@ impl RequestId {
 
     /// An id that no other request has: names, and is no secret.
     pub(crate) fn fresh() -> Self {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         static SEEDS: OnceLock<[u64; 2]> = OnceLock::new();
         let [process, key] = SEEDS.get_or_init(seeds);
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let count = count();
         let mut digits = [0; 32];
         write_hex(process ^ count.rotate_left(32), &mut digits[..16]);
         write_hex(mix(key.wrapping_add(count)), &mut digits[16..]);
         // Hexadecimal digits are a valid header value.
-        Self(HeaderValue::from_bytes(&digits).unwrap_or_else(|_| HeaderValue::from_static("-")))
+        let value = HeaderValue::from_maybe_shared(chunk::copy(&digits));
+        Self(value.unwrap_or_else(|_| HeaderValue::from_static("-")))
     }
 
     /// The id as text.
@@ -46,6 +53,10 @@ impl RequestId {
 
     pub(crate) fn to_header(&self) -> HeaderValue {
         self.0.clone()
+    }
+
+    pub(crate) fn into_header(self) -> HeaderValue {
+        self.0
     }
 }
 
@@ -67,6 +78,26 @@ impl Serialize for RequestId {
     }
 }
 
+/// A number that no other call in this process gets. A thread takes many at once, so that few are taken from a counter that
+/// all threads share.
+fn count() -> u64 {
+    const BLOCK: u64 = 1_024;
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    let of_this_thread = NEXT.try_with(|next| {
+        let mut count = next.get();
+        if count % BLOCK == 0 {
+            count = COUNTER.fetch_add(BLOCK, Ordering::Relaxed);
+        }
+        next.set(count + 1);
+        count
+    });
+    // A thread that is about to end has none left.
+    of_this_thread.unwrap_or_else(|_| COUNTER.fetch_add(BLOCK, Ordering::Relaxed))
+}
+
 fn is_valid(text: &[u8]) -> bool {
     (1..=128).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
 }
@@ -84,12 +115,22 @@ const fn mix(mut value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-fn write_hex(mut value: u64, digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(value & 15) as usize];
-        value >>= 4;
+fn write_hex(value: u64, digits: &mut [u8]) {
+    for (digits, byte) in digits.chunks_exact_mut(2).zip(value.to_be_bytes()) {
+        digits.copy_from_slice(&HEX[usize::from(byte)]);
     }
 }
+
+/// Each byte in two hexadecimal digits.
+static HEX: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [b"0123456789abcdef"[byte / 16], b"0123456789abcdef"[byte % 16]];
+        byte += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -102,7 +143,7 @@ mod tests {
         for value in values {
             headers.append(X_REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
         }
-        RequestId::of(&headers)
+        RequestId::of(&headers, Glance::at(&headers))
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::limit::{Limits, Quota, RouteQuotas, Subject};
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Route {
+    callers: Callers,
     scopes: Option<ScopeRequirement>,
     cost: u32,
     quotas: Vec<Quota>,
@@ -41,7 +42,14 @@ pub struct Route {
 impl Route {
     /// A route for everybody who is known, at a cost of 1.
     pub const fn new() -> Self {
-        Self { scopes: None, cost: 1, quotas: Vec::new() }
+        Self { callers: Callers::Either, scopes: None, cost: 1, quotas: Vec::new() }
+    }
+
+    /// Who may call it: programs with a key, people who are signed in, either, or a person through a program of their
+    /// organisation's. [`Callers::Either`], unless set. Without `sessions` only keys are let in.
+    pub const fn callers(mut self, callers: Callers) -> Self {
+        self.callers = callers;
+        self
     }
 
     /// The scopes that it needs. An array stands for all of its scopes.
@@ -72,6 +80,11 @@ impl Route {
         &self.quotas
     }
 
+    /// Who may call it.
+    pub const fn who_may_call(&self) -> Callers {
+        self.callers
+    }
+
     /// The scopes that it needs, if any.
     pub const fn required_scopes(&self) -> Option<&ScopeRequirement> {
         self.scopes.as_ref()
@@ -81,6 +94,32 @@ impl Route {
 impl Default for Route {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Callers {
+    /// A key or a session will do. Which of the two counts if both are sent is the layer's order.
+    Either,
+    /// A key is needed. A session is not looked at.
+    Key,
+    /// A session is needed. A key is not looked at, so that whoever has lost theirs can replace it.
+    User,
+    /// Both are needed, and the user has to belong to the organisation of the key.
+    KeyAndUser,
+}
+
+impl Callers {
+    /// Both demands at once.
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Either, one) | (one, Self::Either) => one,
+            (Self::Key, Self::Key) => Self::Key,
+            (Self::User, Self::User) => Self::User,
+            _ => Self::KeyAndUser,
+        }
     }
 }
 
@@ -135,10 +174,9 @@ pub(crate) struct Entry {
 pub(crate) struct Ruling {
     pub(crate) openness: Openness,
     /// The groups of entries that the path belongs to, as it was written and as it may be read.
-    groups: SmallVec<[usize; 4]>,
-    /// The path has dot segments: every restriction for the method holds.
-    dotted: bool,
-    method: Option<Method>,
+    groups: SmallVec<[usize; 2]>,
+    /// The path has dot segments: every restriction for this method holds.
+    dotted: Option<Box<Method>>,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +193,27 @@ pub(crate) struct RouteTable {
     restricting: Matcher,
     /// Whether a pattern is written otherwise than a lenient service reads it, so that a usual path may match another.
     unusual: bool,
+    demands: Demands,
+}
+
+/// What any route asks for at all: what none does need not be looked for.
+#[derive(Debug, Default)]
+struct Demands {
+    callers: bool,
+    scopes: bool,
+    costs: bool,
+    quotas: bool,
+}
+
+impl Demands {
+    fn of<'a>(routes: impl Iterator<Item = &'a Route>) -> Self {
+        routes.fold(Self::default(), |demands, route| Self {
+            callers: demands.callers || route.callers != Callers::Either,
+            scopes: demands.scopes || route.scopes.is_some(),
+            costs: demands.costs || route.cost != 1,
+            quotas: demands.quotas || !route.quotas.is_empty(),
+        })
+    }
 }
 
 impl RouteTable {
@@ -171,15 +230,19 @@ impl RouteTable {
         })?;
         let unusual = !entries.iter().all(|entry| is_usual(&entry.pattern));
         let subjects = entries.iter().map(|entry| Subject::route(&entry.pattern)).collect();
-        Ok(Self { entries, default, subjects, groups, exact, respelt, restricting, unusual })
+        let demands = Demands::of(entries.iter().map(|entry| &entry.route).chain([&default]));
+        Ok(Self { entries, default, subjects, groups, exact, respelt, restricting, unusual, demands })
     }
 
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
     /// `rewritten_to`, gets no permission, and the restrictions of both paths.
     pub(crate) fn rule(&self, method: &Method, path: &str, rewritten_to: Option<&str>) -> Ruling {
+        let mut ruling = Ruling { openness: Openness::Guarded, groups: SmallVec::new(), dotted: None };
+        if self.entries.is_empty() {
+            return ruling;
+        }
         let exact = self.exact.find(method, path);
-        let mut ruling =
-            Ruling { openness: Openness::Guarded, groups: exact.into_iter().collect(), dotted: false, method: None };
+        ruling.groups.extend(exact);
         let is_usual = !self.unusual && is_usual(path);
         if rewritten_to.is_none() {
             ruling.openness = self.openness(method, path, exact, is_usual);
@@ -210,8 +273,7 @@ impl RouteTable {
     fn restrict(&self, ruling: &mut Ruling, method: &Method, path: &str) {
         let readings = Readings::of(path);
         if readings.dotted {
-            ruling.dotted = true;
-            ruling.method = Some(method.clone());
+            ruling.dotted = Some(Box::new(method.clone()));
         }
         for reading in &readings.texts {
             if let Some(group) = self.restricting.find(method, reading)
@@ -224,22 +286,54 @@ impl RouteTable {
 
     /// The demands that `ruling` stands for. A permission that it does not give demands nothing.
     pub(crate) fn routes(&self, ruling: &Ruling) -> impl Iterator<Item = &Route> {
-        let all = self.entries.iter().filter(|entry| ruling.dotted && entry.methods.is_for(ruling.method.as_ref()));
+        let for_dotted =
+            |entry: &&Entry| ruling.dotted.as_ref().is_some_and(|method| entry.methods.is_for(Some(method)));
+        let all = self.entries.iter().filter(for_dotted);
         let named = ruling.groups.iter().flat_map(|group| self.entries(Some(*group))).chain(all);
         let named: SmallVec<[&Route; 4]> =
             named.filter(|entry| entry.openness == Openness::Guarded).map(|entry| &entry.route).collect();
-        let unnamed = ruling.dotted || named.is_empty();
+        let unnamed = ruling.dotted.is_some() || named.is_empty();
         let default = (ruling.openness == Openness::Guarded && unnamed).then_some(&self.default);
         named.into_iter().chain(default)
     }
 
+    /// Who may call: what all that holds demands.
+    pub(crate) fn callers(&self, ruling: &Ruling) -> Callers {
+        if !self.demands.callers {
+            return Callers::Either;
+        }
+        self.routes(ruling).map(Route::who_may_call).fold(Callers::Either, Callers::and)
+    }
+
+    /// The scopes that have to be met, all of them.
+    pub(crate) fn required_scopes(&self, ruling: &Ruling) -> impl Iterator<Item = &ScopeRequirement> {
+        let routes = self.demands.scopes.then(|| self.routes(ruling));
+        routes.into_iter().flatten().filter_map(Route::required_scopes)
+    }
+
+    /// What is wrong with a table that asks for users, in a layer that knows none.
+    pub(crate) fn check_callers(&self) -> Result<(), ConfigError> {
+        let routes = self.entries.iter().map(|entry| (entry.setting, &*entry.pattern, &entry.route));
+        let routes = routes.chain([("default_route", "*", &self.default)]);
+        let lost = routes.filter(|(_, _, route)| matches!(route.callers, Callers::User | Callers::KeyAndUser));
+        ConfigError::all(lost.map(|(setting, pattern, _)| {
+            ConfigError::new(setting, format_args!("{pattern:?}: it asks for a user, which needs `sessions`"))
+        }))
+    }
+
     /// What a request costs: the dearest of what holds for it.
     pub(crate) fn cost(&self, ruling: &Ruling) -> u32 {
+        if !self.demands.costs {
+            return 1;
+        }
         self.routes(ruling).map(Route::cost_of_a_request).max().unwrap_or(1)
     }
 
     /// The quotas of the route, and what they count under. Of several readings of a path, the first that has any.
     pub(crate) fn quotas(&self, ruling: &Ruling) -> Option<RouteQuotas<'_>> {
+        if !self.demands.quotas {
+            return None;
+        }
         let mut indices = ruling.groups.iter().flat_map(|group| &self.groups[*group]);
         let index = *indices.find(|index| !self.entries[**index].route.quotas.is_empty())?;
         Some(RouteQuotas { route: self.subjects[index], quotas: &self.entries[index].route.quotas })

@@ -1,5 +1,5 @@
 //! For tests: a clock that stands still, contexts for handlers that are called without a layer, and what every
-//! [store of your own](conformance) has to keep to.
+//! [store or limiter of your own](conformance) has to keep to.
 //!
 //! ```
 //! use tower_api_key::key::Scope;
@@ -19,12 +19,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::context::{AuthContext, ContextRules, Principal, User};
+use crate::context::{AuthContext, ContextRules, Principal};
 use crate::ip::{ClientIp, UnknownIp};
 use crate::key::{
     KeyClass, KeyHasher, KeyId, KeyOwner, KeyRecord, KeyRef, OrganizationId, ScopeHierarchy, ScopeSet, UserId,
 };
 use crate::request_id::RequestId;
+use crate::session::{Session, User};
 
 /// A clock that shows what it is told to. Clones show the same time.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ pub struct ContextBuilder {
     scopes: ScopeSet,
     class: KeyClass,
     owner: KeyOwner,
-    user: Option<User>,
+    session: Option<Session>,
     client: Option<IpAddr>,
     hierarchy: ScopeHierarchy,
 }
@@ -113,7 +114,13 @@ impl ContextBuilder {
 
     /// The caller is this person; with a key as well, this person through that key.
     pub fn user(mut self, id: UserId) -> Self {
-        self.user = Some(User::new(id));
+        self.session = Some(Session::of(User::new(id)));
+        self
+    }
+
+    /// The caller has this session; with a key as well, both.
+    pub fn session(mut self, session: Session) -> Self {
+        self.session = Some(session);
         self
     }
 
@@ -143,10 +150,10 @@ impl ContextBuilder {
             record.owner = self.owner;
             KeyRef::from(record)
         });
-        let principal = match (self.record.or(named), self.user.map(Arc::new)) {
-            (Some(key), Some(user)) => Principal::KeyAndUser(key, user),
+        let principal = match (self.record.or(named), self.session.map(Arc::new)) {
+            (Some(key), Some(session)) => Principal::KeyAndUser(key, session),
             (Some(key), None) => Principal::Key(key),
-            (None, Some(user)) => Principal::User(user),
+            (None, Some(session)) => Principal::User(session),
             (None, None) => Principal::Anonymous,
         };
         AuthContext {
@@ -154,7 +161,11 @@ impl ContextBuilder {
             client: self.client.map_or(ClientIp::Unknown(UnknownIp::NoPeer), ClientIp::Known),
             request_id: Some(RequestId::fresh()),
             rate_limit: None,
-            rules: Arc::new(ContextRules { hierarchy: self.hierarchy, source: "test".to_owned(), unguarded: false }),
+            rules: Arc::new(Arc::new(ContextRules {
+                hierarchy: self.hierarchy,
+                source: "test".to_owned(),
+                unguarded: false,
+            })),
         }
     }
 }

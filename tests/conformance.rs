@@ -1,11 +1,12 @@
-//! What every source and store has to keep to, with those of this crate.
+//! What every source, store and limiter has to keep to, with those of this crate.
 #![cfg(feature = "testing")]
 
 use std::sync::{Arc, Mutex};
 
 use tower_api_key::key::{KeyFormat, KeyHasher, KeyId, KeyOwner, Pepper, PepperId, UserId};
+use tower_api_key::limit::MemoryRateLimiter;
 use tower_api_key::source::{EnvKeys, JsonFileKeys, KeySource, KeyStore, MemoryKeys, NewKey};
-use tower_api_key::testing::conformance;
+use tower_api_key::testing::conformance::{self, LimiterClock};
 
 #[tokio::test]
 async fn keys_in_memory() {
@@ -32,6 +33,11 @@ async fn keys_in_a_json_file() {
         keys
     })
     .await;
+}
+
+#[tokio::test]
+async fn limits_in_memory() {
+    conformance::rate_limiter(LimiterClock::Given, async || MemoryRateLimiter::new()).await;
 }
 
 #[tokio::test]

@@ -245,6 +245,25 @@ mod managed {
         assert_eq!(refused["error"]["details"]["key_id"], id);
     }
 
+    #[cfg(feature = "docs-page")]
+    #[tokio::test]
+    async fn openapi_writes_its_document_into_a_file_and_serves_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("openapi.json");
+        let status = support::command("openapi", &[]).arg(&path).status().unwrap();
+        assert!(status.success());
+        let text = std::fs::read_to_string(path).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        assert!(document["paths"]["/v1/keys/{key_id}"]["patch"].is_object());
+        let program = Program::start("openapi", &[("ADMIN_API_KEY", ADMIN)]);
+        let served = get(&format!("{}/openapi.json", program.url), &[]).await;
+        assert_eq!((served.status(), served.body()), (StatusCode::OK, &text));
+        let page = get(&format!("{}/docs", program.url), &[]).await;
+        assert_eq!(page.status(), StatusCode::OK);
+        assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    }
+
     #[tokio::test]
     async fn generate_rotates_with_overlap_and_keeps_its_keys() {
         let folder = tempfile::tempdir().unwrap();
@@ -272,6 +291,127 @@ mod managed {
             let whoami = get(&format!("{}/api/whoami", again.url), &[("authorization", key)]).await;
             assert_eq!(json(&whoami)["source"], "json-file");
         }
+    }
+
+    /// What was used is in the file once the program has ended, and what is under way then is served to its end.
+    #[tokio::test]
+    async fn what_keys_were_used_outlives_the_program() {
+        for (example, folder_name, base, path, admin_header) in [
+            ("generate", "DATA_DIR", "/v1/keys", "/v1/generate", ("authorization", format!("Bearer {ADMIN}"))),
+            ("workspace", "WORKSPACES_DIR", "/account/api-keys", "/api/ask", ("x-api-key", ADMIN.to_owned())),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let settings = [("ADMIN_API_KEY", ADMIN), (folder_name, folder.path().to_str().unwrap())];
+            let admin = [(admin_header.0, admin_header.1.as_str())];
+            let program = Program::start(example, &settings);
+            let body = r#"{"name":"ci","scopes":["read"]}"#;
+            let made = json(&send("POST", &format!("{}{base}", program.url), &admin, body).await);
+            let (key, id) = (format!("Bearer {}", made["key"].as_str().unwrap()), made["id"].as_str().unwrap());
+            let mut running = Some(program);
+            for _ in 0..2 {
+                let program = running.take().unwrap_or_else(|| Program::start(example, &settings));
+                for _ in 0..4 {
+                    let answer = get(&format!("{}/api/whoami", program.url), &[("authorization", &key)]).await;
+                    assert_eq!(answer.status(), StatusCode::OK);
+                }
+                let body = r#"{"workspaceId":"w","question":"?"}"#;
+                let mut under_way = Underway::begin(&program.url, path, &key, body);
+                program.ask_to_end();
+                assert_eq!(under_way.finish(), "HTTP/1.1 200 OK");
+                assert_eq!(program.ended().code(), Some(0));
+            }
+            let program = Program::start(example, &settings);
+            for path in [format!("{base}/{id}/usage"), format!("{base}/{id}")] {
+                let shown = json(&get(&format!("{}{path}", program.url), &admin).await);
+                assert_eq!((&shown["useCount"], &shown["lastUsedIp"]), (&json!(10), &json!("127.0.0.1")), "{shown}");
+                let last: tower_api_key::clock::Timestamp = shown["lastUsedAt"].as_str().unwrap().parse().unwrap();
+                let age = std::time::SystemTime::now().duration_since(last.into()).unwrap();
+                assert!(age < std::time::Duration::from_secs(60), "{shown}");
+            }
+            let shown = json(&get(&format!("{}{base}/{id}/usage", program.url), &admin).await);
+            let series = shown["series"].as_array().unwrap();
+            let counts: u64 = series.iter().map(|point| point["count"].as_u64().unwrap()).sum();
+            assert_eq!((series.len(), counts), (30, 10), "every use is in its day: {shown}");
+            let told = json(&get(&format!("{}{base}/audit?limit=100&keyId={id}", program.url), &admin).await);
+            let told = told["items"].as_array().unwrap();
+            let of = |action: &str, outcome: &str| {
+                told.iter().filter(|event| event["action"] == action && event["outcome"] == outcome).count()
+            };
+            assert_eq!(
+                (of("key.create", "accepted"), of("authenticate", "accepted"), told.len()),
+                (1, 10, 11),
+                "{told:?}"
+            );
+            assert_eq!(told[10]["actor"]["method"], "admin_key", "{told:?}");
+            let lines = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+            assert!(!lines.contains(made["key"].as_str().unwrap()) && !lines.contains(ADMIN));
+        }
+    }
+
+    /// A request whose body has not all been sent.
+    struct Underway {
+        connection: std::net::TcpStream,
+        rest: String,
+    }
+
+    impl Underway {
+        fn begin(url: &str, path: &str, key: &str, body: &str) -> Self {
+            use std::io::{Read, Write};
+            let mut connection = std::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+            connection.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+            // The server asks for the body: then the request is under way.
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-type: application/json\r\n\
+                 content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+                body.len()
+            );
+            connection.write_all(head.as_bytes()).unwrap();
+            let mut asked = [0; 25];
+            connection.read_exact(&mut asked).unwrap();
+            assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+            Self { connection, rest: body.to_owned() }
+        }
+
+        /// The first line of the answer.
+        fn finish(&mut self) -> String {
+            use std::io::{BufRead, BufReader, Write};
+            self.connection.write_all(self.rest.as_bytes()).unwrap();
+            let mut line = String::new();
+            BufReader::new(&self.connection).read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        }
+    }
+
+    #[tokio::test]
+    async fn generate_reminds_of_old_keys_and_knows_an_ended_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |text: &str, more: serde_json::Value| {
+            let digest = tower_api_key::key::KeyHasher::sha256().digest(text).to_stored();
+            let mut key = json!({ "id": format!("key_{text}"), "digest": digest, "createdAt": "2020-01-01T00:00:00Z" });
+            key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            key
+        };
+        let rotation = json!({ "rotatedAt": "2026-01-01T00:00:00Z", "replacedBy": "key_old" });
+        let ended = json!({ "expiresAt": "2026-01-02T00:00:00Z", "rotation": rotation });
+        let file = json!({ "version": 1, "keys": [key("old", json!({})), key("ended", ended)] });
+        std::fs::write(folder.path().join("keys.json"), file.to_string()).unwrap();
+        let log = folder.path().join("log");
+        let mut command = support::command("generate", &[("DATA_DIR", folder.path().to_str().unwrap())]);
+        command.stderr(std::fs::File::create(&log).unwrap());
+        let program = Program::run(command);
+        let url = format!("{}/api/whoami", program.url);
+        for _ in 0..3 {
+            assert_eq!(get(&url, &[("authorization", "Bearer old")]).await.status(), StatusCode::OK);
+        }
+        let refused = get(&url, &[("authorization", "Bearer ended")]).await;
+        let error = &json(&refused)["error"];
+        assert_eq!((refused.status(), &error["code"]), (StatusCode::UNAUTHORIZED, &json!("EXPIRED_API_KEY")));
+        assert_eq!(error["details"]["expired_at"], "2026-01-02T00:00:00.000Z");
+        assert_eq!(program.terminate().code(), Some(0));
+        let log = std::fs::read_to_string(log).unwrap();
+        let reminders: Vec<_> = log.lines().filter(|line| line.contains("tower_api_key::keys")).collect();
+        assert_eq!(reminders.len(), 1, "{log}");
+        assert!(reminders[0].contains("key_old") && reminders[0].contains("age_days"), "{log}");
     }
 
     #[tokio::test]

@@ -7,17 +7,25 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use http::{Method, Request, Response};
 use tower::{Layer, Service};
-use tower_api_key::audit::AuthEvent;
-use tower_api_key::key::{Environment, KeyFormat, Scope};
+use tower_api_key::audit::{AuditTrail, AuthEvent, MemoryAudit};
+use tower_api_key::clock::Timestamp;
+use tower_api_key::ip::IpAllowlist;
+use tower_api_key::key::{Environment, KeyFormat, Scope, UserId};
+use tower_api_key::limit::{LimitHeaders, Limits, MemoryRateLimiter, Quota, ResetFormat};
 use tower_api_key::rejection::Style;
 use tower_api_key::route::Route;
+use tower_api_key::session::{
+    PresentedSession, Session, SessionAnswer, SessionLocation, SessionProblem, SessionResolver,
+};
 use tower_api_key::source::{KeyStore, MemoryKeys, NewKey};
-use tower_api_key::{ApiKeyLayer, ApiKeyLayerBuilder, ApiKeyService};
+use tower_api_key::usage::Usage;
+use tower_api_key::{ApiKeyLayer, ApiKeyLayerBuilder, ApiKeyService, PeerAddr, User};
 
 struct Counting;
 
@@ -60,6 +68,30 @@ impl Service<Request<()>> for Bare {
     fn call(&mut self, request: Request<()>) -> Self::Future {
         black_box(&request);
         ready(Ok(Response::new("ok")))
+    }
+}
+
+/// Knows one session, without waiting.
+struct Ann(Arc<Session>);
+
+impl SessionResolver for Ann {
+    type Error = Infallible;
+
+    fn name(&self) -> &str {
+        "ann"
+    }
+
+    fn locations(&self) -> Vec<SessionLocation> {
+        vec![SessionLocation::cookie("sid"), SessionLocation::cookie("__Secure-sid")]
+    }
+
+    async fn resolve(&self, _: &PresentedSession, _: Timestamp) -> Result<SessionAnswer, Infallible> {
+        Ok(SessionAnswer::Absent)
+    }
+
+    fn resolve_now(&self, presented: &PresentedSession, _: Timestamp) -> Option<SessionAnswer> {
+        let known = presented.expose_secret() == "ann";
+        Some(if known { SessionAnswer::Valid(Arc::clone(&self.0)) } else { SessionProblem::Unknown.into() })
     }
 }
 
@@ -122,12 +154,41 @@ async fn a_request_costs_no_more_allocations_than_stated() {
         let key = key.to_owned();
         move || {
             let request = Request::get(path);
+            let request = request.extension(PeerAddr(([192, 0, 2, 1], 1).into()));
             if key.is_empty() { request } else { request.header("x-api-key", &key) }.body(()).unwrap()
         }
     };
     let plain = |builder: ApiKeyLayerBuilder| builder.request_ids(false);
     let scoped = |builder: ApiKeyLayerBuilder| builder.route(Method::GET, "/v1", Route::new().scopes(READ));
+    let used = |builder: ApiKeyLayerBuilder| plain(builder).usage(Usage::new(keys.clone()));
+    // Nobody writes these trails: one has room for every request that is measured, and the other for none.
+    let trailed = |capacity| {
+        let (trail, plain) = (AuditTrail::builder(MemoryAudit::new()).capacity(capacity).build().unwrap(), &plain);
+        move |builder: ApiKeyLayerBuilder| plain(builder).audit_trail(trail.clone())
+    };
+    let all = |builder: ApiKeyLayerBuilder| {
+        let quota = Quota::per_hour(1_000_000);
+        let headers = LimitHeaders::new().reset(ResetFormat::EpochSeconds);
+        let limits = Limits::new(MemoryRateLimiter::new()).per_key(quota.clone()).failures(quota).headers(headers);
+        let allowed: IpAllowlist = "192.0.2.0/24".parse().unwrap();
+        scoped(builder).limits(limits).ip_policy(allowed)
+    };
+    let all_used = |builder: ApiKeyLayerBuilder| all(builder).usage(Usage::new(keys.clone()));
     let lean = |builder: ApiKeyLayerBuilder| builder.request_ids(false).style(Style::lean());
+
+    let people = |builder: ApiKeyLayerBuilder| {
+        plain(builder).sessions(Ann(Arc::new(Session::of(User::new(UserId::from_static("ann"))))))
+    };
+    let with_cookies = |cookies: &str, key: &str| {
+        let (cookies, plain) = (cookies.to_owned(), with("/", key));
+        move || {
+            let mut request = plain();
+            request.headers_mut().insert("cookie", cookies.parse().unwrap());
+            request
+        }
+    };
+    let unrelated: Vec<_> = (0..200).map(|number| format!("other{number}=x")).collect();
+    let unrelated = unrelated.join("; ");
 
     println!("{:<44} {:>8} {:>12}", "", "ns", "allocations");
     let print = |name: &str, (nanoseconds, allocations): (f64, u64), most: u64| {
@@ -136,11 +197,33 @@ async fn a_request_costs_no_more_allocations_than_stated() {
     };
     print("bare service", measure(Bare, with("/", &good)), 0);
     print("public", measure(layer(&keys, plain), with("/public", "")), 0);
-    print("accepted", measure(layer(&keys, plain), with("/", &good)), 3);
-    print("accepted, scope and request id", measure(layer(&keys, scoped), with("/v1", &good)), 8);
+    print("accepted", measure(layer(&keys, plain), with("/", &good)), 1);
+    print("accepted, scope and request id", measure(layer(&keys, scoped), with("/v1", &good)), 6);
+    print("accepted, usage", measure(layer(&keys, used), with("/", &good)), 1);
+    print("accepted, audit trail", measure(layer(&keys, trailed(1 << 20)), with("/", &good)), 3);
+    print("accepted, audit trail that is full", measure(layer(&keys, trailed(1)), with("/", &good)), 1);
+    print("accepted, all but usage", measure(layer(&keys, all), with("/v1", &good)), 9);
+    print("accepted, all", measure(layer(&keys, all_used), with("/v1", &good)), 9);
+    print("accepted, sessions asked for", measure(layer(&keys, people), with("/", &good)), 1);
+    print("accepted, 200 unrelated cookies", measure(layer(&keys, people), with_cookies(&unrelated, &good)), 1);
+    print("accepted, a session", measure(layer(&keys, people), with_cookies("a=1; sid=ann", "")), 7);
     print("refused, missing", measure(layer(&keys, |b| b), with("/", "")), 13);
     print("refused, bad checksum", measure(layer(&keys, |b| b), with("/", &bad)), 10);
     print("refused, unknown", measure(layer(&keys, |b| b), with("/", &unknown)), 10);
     print("refused, lean, missing", measure(layer(&keys, lean), with("/", "")), 3);
     print("refused, lean, unknown", measure(layer(&keys, lean), with("/", &unknown)), 3);
+
+    // With an exporter that counts.
+    #[cfg(feature = "metrics")]
+    {
+        let exporter = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let counted = |set: &dyn Fn(ApiKeyLayerBuilder) -> ApiKeyLayerBuilder| {
+            metrics::with_local_recorder(&exporter, || layer(&keys, set))
+        };
+        print("accepted, metrics", measure(counted(&plain), with("/", &good)), 1);
+        print("accepted, all, metrics", measure(counted(&all_used), with("/v1", &good)), 9);
+        print("refused, lean, missing, metrics", measure(counted(&lean), with("/", "")), 3);
+        let decisions = exporter.handle().render();
+        assert!(decisions.contains("reason=\"MISSING_API_KEY\",source=\"none\"} 9"), "{decisions}");
+    }
 }

@@ -3,10 +3,13 @@
 #![cfg(all(feature = "management", feature = "testing"))]
 
 mod management {
+    mod audit;
     mod authority;
     mod calls;
     mod faults;
     mod life;
+    mod organizations;
+    mod repeats;
     mod support;
     mod validation;
 }

@@ -118,7 +118,7 @@ where
     fn call(&mut self, stream: IncomingStream<'_, L>) -> Self::Future {
         // A listener on a Unix socket has no such address.
         let peer = (stream.remote_addr() as &dyn Any).downcast_ref::<SocketAddr>().copied();
-        ready(Ok(Self { service: self.service.clone(), peer: peer.map(PeerAddr) }))
+        ready(Ok(Self { service: self.service.apart(), peer: peer.map(PeerAddr) }))
     }
 }
 

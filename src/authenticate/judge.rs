@@ -1,10 +1,11 @@
 //! Whether an address may call, a key may be used, and its scopes are enough: questions that need nobody's answer.
 
 use super::{Attempt, Gate};
+use crate::context::Principal;
 use crate::ip::{ClientIp, IpVerdict};
 use crate::key::{KeyRecord, KeyState, ScopeRequirement};
 use crate::rejection::RejectionReason;
-use crate::route::{Route, Ruling};
+use crate::route::Ruling;
 
 impl Gate {
     /// Whether anybody may call from there.
@@ -33,7 +34,7 @@ impl Gate {
             return Err(RejectionReason::IpNotAllowed);
         }
         let from_that = |origins: &Vec<String>| {
-            attempt.origin.as_ref().is_some_and(|origin| origins.iter().any(|allowed| origin == allowed.as_str()))
+            attempt.origin.as_ref().is_some_and(|origin| origins.iter().any(|allowed| **origin == *allowed.as_str()))
         };
         if !key.allowed_origins.as_ref().is_none_or(from_that) {
             return Err(RejectionReason::OriginNotAllowed);
@@ -41,13 +42,18 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether the key has the scopes of the route.
-    pub(super) fn judge_scopes(&self, key: &KeyRecord, ruling: &Ruling) -> Result<(), RejectionReason> {
-        let unmet = |required: &&ScopeRequirement| !required.is_met_by(&key.scopes, &self.rules.hierarchy);
-        match self.routes.routes(ruling).filter_map(Route::required_scopes).find(unmet) {
+    /// Whether the caller's scopes are enough for the route. Nobody is anonymous where scopes are asked for, unless the
+    /// layer lets everybody through.
+    pub(super) fn judge_scopes(&self, principal: &Principal, ruling: &Ruling) -> Result<(), RejectionReason> {
+        if matches!(principal, Principal::Anonymous) {
+            return Ok(());
+        }
+        let scopes = principal.scopes();
+        let unmet = |required: &&ScopeRequirement| !required.is_met_by(scopes, &self.rules.hierarchy);
+        match self.routes.required_scopes(ruling).find(unmet) {
             None => Ok(()),
             Some(required) => {
-                Err(RejectionReason::InsufficientScope { required: required.clone(), granted: key.scopes.clone() })
+                Err(RejectionReason::InsufficientScope { required: required.clone(), granted: scopes.clone() })
             }
         }
     }

@@ -1,28 +1,38 @@
 //! What a request takes of its limits, and what a failed attempt takes of its address's.
 
-use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::instruments::{KnownBy, Stage};
 use super::{Attempt, Gate, Step, Verdict};
 use crate::clock::Timestamp;
 use crate::context::Principal;
 use crate::error::{BoxError, StoreError};
+use crate::instruments::Watch;
 use crate::key::KeyRef;
-use crate::limit::credits::CreditRefusal;
+use crate::limit::credits::{CreditState, SpendError};
 use crate::limit::{Charge, Charges, Decision, LimitFacts, LimitReport, Limits, Subject};
 use crate::rejection::{Rejection, RejectionReason};
+
+/// What a limiter is called in the log.
+pub(crate) const LIMITER: &str = "rate limiter";
 
 impl Gate {
     /// Takes the permits of a request whose principal is known, then looks at its scopes, and takes its credits last, so
     /// that nobody pays for a refusal.
     pub(super) fn charge(self: &Arc<Self>, principal: Principal, attempt: Attempt) -> Step {
-        let Some(limits) = &self.limits else { return Step::Done(self.charge_nothing(principal, attempt)) };
+        let Some(limits) = &self.limits else { return self.charge_nothing(principal, attempt) };
         let taken = {
+            let watch = attempt.sample.watch();
             let charges = self.charges(limits, &principal, &attempt);
-            limits.take_now(&charges, attempt.at).map(|decision| Taken::new(limits, &charges, &decision, &attempt))
+            let decision = limits.take_now(&charges, attempt.at);
+            if decision.is_some() {
+                self.instruments.at_once(Stage::Limiter, watch);
+            }
+            decision.map(|decision| Taken::new(limits, &charges, &decision, &attempt))
         };
         match taken {
-            Some(taken) => Step::Done(self.charged(principal, attempt, taken)),
+            Some(taken) => self.charged(principal, attempt, taken),
             None => {
                 let gate = Arc::clone(self);
                 Step::Wait(Box::pin(async move { gate.charge_later(principal, attempt).await }))
@@ -30,21 +40,21 @@ impl Gate {
         }
     }
 
-    async fn charge_later(&self, principal: Principal, attempt: Attempt) -> Verdict {
-        let Some(limits) = &self.limits else { return self.charge_nothing(principal, attempt) };
+    async fn charge_later(self: &Arc<Self>, principal: Principal, attempt: Attempt) -> Verdict {
+        let Some(limits) = &self.limits else { return self.charge_nothing(principal, attempt).resolve().await };
         let taken = {
             let charges = self.charges(limits, &principal, &attempt);
             let answer = self.within_deadline("take permits", limits.take(&charges, attempt.at)).await;
             answer.map(|decision| Taken::new(limits, &charges, &decision, &attempt))
         };
         match taken {
-            Ok(taken) => self.charged(principal, attempt, taken),
-            Err(error) => self.refused(self.unavailable(&error), None),
+            Ok(taken) => self.charged(principal, attempt, taken).resolve().await,
+            Err(error) => self.charge_refused(self.unavailable(&error), &principal, &attempt, None),
         }
     }
 
     /// A key with limits of its own, and a layer that counts none: it is not let in as if it had none.
-    fn charge_nothing(&self, principal: Principal, attempt: Attempt) -> Verdict {
+    fn charge_nothing(self: &Arc<Self>, principal: Principal, attempt: Attempt) -> Step {
         if let Some(key) = principal.key()
             && (!key.rate_limits.is_empty() || key.credits.is_some())
         {
@@ -53,42 +63,92 @@ impl Gate {
                 key_id = key.id.as_str(),
                 "the key has quotas or credits, but the layer has no limits to count them"
             );
-            return self.refused(RejectionReason::NotConfigured, None);
+            return Step::Done(self.refused(RejectionReason::NotConfigured, None).known_by(attempt.known_by));
         }
         self.charged(principal, attempt, Taken::default())
     }
 
-    fn charged(&self, principal: Principal, attempt: Attempt, taken: Taken) -> Verdict {
-        let reason = taken.refused.or_else(|| {
-            let key = principal.key()?;
-            self.judge_scopes(key, &attempt.ruling).and_then(|()| self.spend_credits(key, &attempt)).err()
-        });
-        match reason {
-            Some(reason) => {
-                let rejection = Rejection::from(reason);
-                let rejection = match principal.key() {
-                    Some(key) => rejection.with_key(&key.id),
-                    None => rejection,
-                };
-                self.refused(rejection, taken.report)
-            }
+    fn charged(self: &Arc<Self>, principal: Principal, attempt: Attempt, taken: Taken) -> Step {
+        if let Some(reason) = taken.refused.or_else(|| self.judge_scopes(&principal, &attempt.ruling).err()) {
+            return Step::Done(self.charge_refused(reason, &principal, &attempt, taken.report));
+        }
+        let report = taken.report;
+        match self.spend_now(&principal, &attempt) {
+            Some(spent) => Step::Done(self.paid(spent, principal, attempt, report)),
             None => {
-                let state = taken.report.as_ref().map(|report| report.state);
-                Verdict { outcome: Ok(self.context(principal, attempt, state)), limit: taken.report }
+                let gate = Arc::clone(self);
+                Step::Wait(Box::pin(async move {
+                    let spent = gate.spend_later(&principal, &attempt).await;
+                    gate.paid(spent, principal, attempt, report)
+                }))
             }
         }
     }
 
-    fn spend_credits(&self, key: &KeyRef, attempt: &Attempt) -> Result<(), RejectionReason> {
-        let (Some(limits), Some(credits)) = (&self.limits, &key.credits) else { return Ok(()) };
-        let cost = u64::from(self.routes.cost(&attempt.ruling));
-        match limits.credits().spend(Subject::key(key.id.as_str()), credits, cost, attempt.at) {
-            Ok(_) => Ok(()),
-            Err(CreditRefusal::Exhausted(exhausted)) => Err(RejectionReason::UsageExceeded {
-                retry_after: exhausted.refill_at.map(|refill| refill.since(attempt.at)),
-            }),
-            Err(refusal) => Err(self.unavailable(&StoreError::new("credit book", "spend credits", refusal))),
+    fn paid(
+        &self,
+        spent: Result<(), RejectionReason>,
+        principal: Principal,
+        mut attempt: Attempt,
+        report: Option<LimitReport>,
+    ) -> Verdict {
+        match spent {
+            Err(reason) => self.charge_refused(reason, &principal, &attempt, report),
+            Ok(()) => {
+                let (rehash, known_by) = (attempt.rehash.take(), attempt.known_by);
+                Verdict { outcome: Ok(principal), limit: report, rehash, known_by }
+            }
         }
+    }
+
+    fn charge_refused(
+        &self,
+        reason: RejectionReason,
+        principal: &Principal,
+        attempt: &Attempt,
+        report: Option<LimitReport>,
+    ) -> Verdict {
+        let rejection = Rejection::from(reason);
+        let rejection = match principal.key() {
+            Some(key) => rejection.with_key(key),
+            None => rejection,
+        };
+        self.refused(rejection, report).known_by(attempt.known_by)
+    }
+
+    /// Spends credits, if the key has some and they are spent in memory.
+    fn spend_now(&self, principal: &Principal, attempt: &Attempt) -> Option<Result<(), RejectionReason>> {
+        let Some((limits, key, credits)) = self.credits(principal) else { return Some(Ok(())) };
+        let cost = u64::from(self.routes.cost(&attempt.ruling));
+        let watch = attempt.sample.watch();
+        let spent = limits.credits().spend_now(key.subject(), credits, cost, attempt.at)?;
+        self.instruments.at_once(Stage::Credits, watch);
+        Some(self.spent(spent, attempt))
+    }
+
+    async fn spend_later(&self, principal: &Principal, attempt: &Attempt) -> Result<(), RejectionReason> {
+        let Some((limits, key, credits)) = self.credits(principal) else { return Ok(()) };
+        let cost = u64::from(self.routes.cost(&attempt.ruling));
+        let spending = limits.credits().spend(key.subject(), credits, cost, attempt.at);
+        let watch = Watch::started();
+        let answer = self.timed(spending).await;
+        self.instruments.waited(Stage::Credits, watch);
+        let spent = answer.unwrap_or_else(|elapsed| Err(SpendError::unavailable(elapsed)));
+        self.spent(spent, attempt)
+    }
+
+    fn spent(&self, spent: Result<CreditState, SpendError>, attempt: &Attempt) -> Result<(), RejectionReason> {
+        spent.map(drop).map_err(|error| match error {
+            SpendError::Exhausted(exhausted) => RejectionReason::UsageExceeded {
+                retry_after: exhausted.refill_at.map(|refill| refill.since(attempt.at)),
+            },
+            SpendError::Unavailable(error) => self.unavailable(&error),
+        })
+    }
+
+    fn credits<'a>(&'a self, principal: &'a Principal) -> Option<(&'a Limits, &'a KeyRef, &'a CreditState)> {
+        let key = principal.key()?;
+        Some((self.limits.as_ref()?, key, key.credits.as_ref()?))
     }
 
     fn charges<'a>(&'a self, limits: &'a Limits, principal: &'a Principal, attempt: &Attempt) -> Charges<'a> {
@@ -101,13 +161,15 @@ impl Gate {
         if let Some(key) = principal.key() {
             let owner = key.owner.user.as_ref().filter(|_| limits.counts_owners());
             let organization = key.owner.organization.as_ref().filter(|_| limits.counts_organizations());
-            facts.client = Some(Subject::key(key.id.as_str()));
+            facts.client = Some(key.subject());
             facts.quotas = Some(&key.rate_limits);
             facts.plan = key.plan.as_deref();
             facts.owner = owner.map(|user| Subject::owner(user.as_str()));
             facts.organization = organization.map(|id| Subject::organization(id.as_str()));
-        } else if let Some(user) = principal.user() {
-            facts.client = Some(Subject::user(user.id.as_str()));
+        } else if let Some(session) = principal.session() {
+            let organization = session.organization.as_ref().filter(|_| limits.counts_organizations());
+            facts.client = Some(Subject::user(session.user.id.as_str()));
+            facts.organization = organization.map(|id| Subject::organization(id.as_str()));
         }
         limits.charges(&facts)
     }
@@ -116,13 +178,13 @@ impl Gate {
     pub(super) fn refuse(self: &Arc<Self>, why: impl Into<Rejection>, attempt: Attempt) -> Step {
         let rejection = why.into();
         match self.failures_now(&attempt, Limits::peek_now) {
-            Some(peeked) => Step::Done(self.refused(rejection, peeked.shown())),
+            Some(peeked) => Step::Done(self.refused(rejection, peeked.shown()).known_by(attempt.known_by)),
             None => {
                 let gate = Arc::clone(self);
                 Step::Wait(Box::pin(async move {
                     // What is only to be shown is left out when the limiter is away.
                     let peeked = gate.peek_failures(&attempt).await.unwrap_or_default();
-                    gate.refused(rejection, peeked.shown())
+                    gate.refused(rejection, peeked.shown()).known_by(attempt.known_by)
                 }))
             }
         }
@@ -132,12 +194,12 @@ impl Gate {
     pub(super) fn fail(self: &Arc<Self>, why: impl Into<Rejection>, attempt: Attempt) -> Step {
         let rejection = why.into();
         match self.failures_now(&attempt, Limits::take_now) {
-            Some(taken) => Step::Done(self.failed(rejection, taken)),
+            Some(taken) => Step::Done(self.failed(rejection, taken).known_by(attempt.known_by)),
             None => {
                 let gate = Arc::clone(self);
                 Step::Wait(Box::pin(async move {
                     match gate.take_failure(&attempt).await {
-                        Ok(taken) => gate.failed(rejection, taken),
+                        Ok(taken) => gate.failed(rejection, taken).known_by(attempt.known_by),
                         Err(error) => gate.refused(gate.unavailable(&error), None),
                     }
                 }))
@@ -190,8 +252,11 @@ impl Gate {
         operation: &'static str,
         answer: impl Future<Output = Result<Decision, E>>,
     ) -> Result<Decision, StoreError> {
-        let failed = |error: BoxError| StoreError::new("rate limiter", operation, error);
-        self.timed(answer).await.map_err(|elapsed| failed(elapsed.into()))?.map_err(|error| failed(error.into()))
+        let failed = |error: BoxError| StoreError::new(LIMITER, operation, error);
+        let watch = Watch::started();
+        let answer = self.timed(answer).await;
+        self.instruments.waited(Stage::Limiter, watch);
+        answer.map_err(|elapsed| failed(elapsed.into()))?.map_err(|error| failed(error.into()))
     }
 
     fn failed(&self, rejection: Rejection, taken: Taken) -> Verdict {
@@ -199,7 +264,13 @@ impl Gate {
     }
 
     fn refused(&self, why: impl Into<Rejection>, limit: Option<LimitReport>) -> Verdict {
-        Verdict { outcome: Err(why.into()), limit }
+        Verdict { outcome: Err(why.into()), limit, rehash: None, known_by: KnownBy::default() }
+    }
+}
+
+impl Verdict {
+    fn known_by(self, known_by: KnownBy) -> Self {
+        Self { known_by, ..self }
     }
 }
 
@@ -214,8 +285,9 @@ impl Taken {
     /// Of a request.
     fn new(limits: &Limits, charges: &Charges<'_>, decision: &Decision, attempt: &Attempt) -> Self {
         let refused = decision.retry_after().map(|retry_after| {
-            let quota = decision.charge().and_then(|index| charges.get(index)).map(|charge| charge.quota.to_string());
-            RejectionReason::RateLimited { limit: quota.map_or(Cow::Borrowed(""), Cow::Owned), retry_after }
+            let quota = decision.charge().and_then(|index| charges.get(index)).map(|charge| charge.quota);
+            let (limit, period) = quota.map_or((0, Duration::ZERO), |quota| (quota.limit(), quota.period()));
+            RejectionReason::RateLimited { limit, period, retry_after }
         });
         Self { refused, report: limits.limit_headers().report(charges, decision, attempt.at) }
     }

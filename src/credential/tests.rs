@@ -22,11 +22,12 @@ fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 fn verdict(uri: &str, headers: &[(&str, &str)]) -> String {
-    match all().read(&request(uri, headers)) {
+    let request = request(uri, headers);
+    match all().read(&request, Glance::at(&request.headers)) {
         Presented::Nothing => "nothing".to_owned(),
         Presented::Malformed => "malformed".to_owned(),
         Presented::Ambiguous => "ambiguous".to_owned(),
-        Presented::Key(key) => key.expose_secret().to_owned(),
+        Presented::Key(key) | Presented::KeyInCookie(key) => key.expose_secret().to_owned(),
     }
 }
 
@@ -98,14 +99,16 @@ fn what_was_a_credential_is_gone_and_the_rest_is_untouched() {
             ("accept", "*/*"),
         ],
     );
-    all().strip(&mut parts);
+    let glance = Glance::at(&parts.headers);
+    all().strip(&mut parts, glance);
     assert_eq!(parts.uri, "/path?a=%20&b");
     let mut kept: Vec<_> = parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     kept.sort_unstable();
     assert_eq!(kept, [("accept", "*/*"), ("cookie", "a=\"1 2\"; b=2"), ("sec-websocket-protocol", "chat")]);
 
     let mut alone = request("/?api_key=K", &[("cookie", "key=K"), ("authorization", "Basic dTpw")]);
-    all().strip(&mut alone);
+    let glance = Glance::at(&alone.headers);
+    all().strip(&mut alone, glance);
     assert_eq!(alone.uri, "/");
     assert_eq!(alone.headers.len(), 1, "an Authorization that is no key of ours stays");
 }
@@ -128,9 +131,12 @@ fn places_that_cannot_be_are_refused_by_name() {
 
 #[test]
 fn by_default_a_header_and_bearer_are_read() {
-    let read = |headers: &[(&str, &str)]| match Credentials::default().read(&request("/?api_key=K", headers)) {
-        Presented::Key(key) => key.expose_secret().to_owned(),
-        other => format!("{other:?}"),
+    let read = |headers: &[(&str, &str)]| {
+        let request = request("/?api_key=K", headers);
+        match Credentials::default().read(&request, Glance::at(&request.headers)) {
+            Presented::Key(key) | Presented::KeyInCookie(key) => key.expose_secret().to_owned(),
+            other => format!("{other:?}"),
+        }
     };
     assert_eq!(read(&[("x-api-key", "K")]), "K");
     assert_eq!(read(&[("authorization", "bearer K")]), "K");

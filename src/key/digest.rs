@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256, Sha512};
+use sha2::block_api::compress256;
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
@@ -37,6 +38,8 @@ pub enum DigestAlgorithm {
     Sha256,
     /// HMAC-SHA-256 of the key, under the pepper of this id.
     HmacSha256(PepperId),
+    /// The first 32 bytes of SHA-384 of the key: for keys that another system digested by SHA-384.
+    Sha384,
     /// The first 32 bytes of SHA-512 of the key: for keys that another system digested by SHA-512.
     Sha512,
     /// HMAC-SHA-256 of the key, under a random secret of this process: for keys that are never stored.
@@ -65,11 +68,16 @@ impl KeyDigest {
         let label = match self.algorithm {
             DigestAlgorithm::Sha256 => "sha256".to_owned(),
             DigestAlgorithm::HmacSha256(pepper) => format!("hmac-sha256.{pepper}"),
+            DigestAlgorithm::Sha384 => "sha384-256".to_owned(),
             DigestAlgorithm::Sha512 => "sha512-256".to_owned(),
             DigestAlgorithm::Process => return None,
         };
-        let hex: String = self.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(format!("{label}:{hex}"))
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+        let mut text = String::with_capacity(label.len() + 65);
+        text.push_str(&label);
+        text.push(':');
+        text.extend(self.bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        Some(text)
     }
 }
 
@@ -81,6 +89,7 @@ impl FromStr for KeyDigest {
         let (label, hex) = text.split_once(':').ok_or(ParseKeyDigestError(()))?;
         let algorithm = match label {
             "sha256" => DigestAlgorithm::Sha256,
+            "sha384-256" => DigestAlgorithm::Sha384,
             "sha512-256" => DigestAlgorithm::Sha512,
             _ => {
                 let id = label.strip_prefix("hmac-sha256.").and_then(|id| id.parse().ok());
@@ -195,6 +204,7 @@ pub struct KeyHasher(Kind);
 #[derive(Clone)]
 enum Kind {
     Sha256,
+    Sha384,
     Sha512,
     Hmac(DigestAlgorithm, Hmac<Sha256>),
 }
@@ -203,6 +213,11 @@ impl KeyHasher {
     /// SHA-256.
     pub const fn sha256() -> Self {
         Self(Kind::Sha256)
+    }
+
+    /// The first two thirds of SHA-384: for imported digests alone.
+    pub const fn sha384() -> Self {
+        Self(Kind::Sha384)
     }
 
     /// The first half of SHA-512: for imported digests alone.
@@ -241,6 +256,7 @@ impl KeyHasher {
     pub fn algorithm(&self) -> DigestAlgorithm {
         match &self.0 {
             Kind::Sha256 => DigestAlgorithm::Sha256,
+            Kind::Sha384 => DigestAlgorithm::Sha384,
             Kind::Sha512 => DigestAlgorithm::Sha512,
             Kind::Hmac(algorithm, _) => *algorithm,
         }
@@ -249,12 +265,9 @@ impl KeyHasher {
     /// The digest of a key's text.
     pub fn digest(&self, key: &str) -> KeyDigest {
         let bytes = match &self.0 {
-            Kind::Sha256 => Sha256::digest(key).into(),
-            Kind::Sha512 => {
-                let mut half = [0; 32];
-                half.copy_from_slice(&Sha512::digest(key)[..32]);
-                half
-            }
+            Kind::Sha256 => sha256(key.as_bytes()),
+            Kind::Sha384 => first_half(&Sha384::digest(key)),
+            Kind::Sha512 => first_half(&Sha512::digest(key)),
             Kind::Hmac(_, state) => {
                 let mut state = state.clone();
                 state.update(key.as_bytes());
@@ -263,6 +276,35 @@ impl KeyHasher {
         };
         KeyDigest { algorithm: self.algorithm(), bytes }
     }
+}
+
+/// SHA-256. Most keys, with what the algorithm appends to them, are one block: for those none is gathered piece by piece.
+fn sha256(text: &[u8]) -> [u8; 32] {
+    const LENGTH: usize = 56;
+    if text.len() >= LENGTH {
+        return Sha256::digest(text).into();
+    }
+    // FIPS 180-4 §5.1.1: the text, a one bit, zeros, and the length in bits.
+    let mut block = [0; 64];
+    block[..text.len()].copy_from_slice(text);
+    block[text.len()] = 0x80;
+    block[LENGTH..].copy_from_slice(&(8 * text.len() as u64).to_be_bytes());
+    let mut state = SHA_256_INITIAL;
+    compress256(&mut state, &[block]);
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    digest
+}
+
+/// FIPS 180-4 §5.3.3.
+const SHA_256_INITIAL: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
+/// The first 32 bytes of a longer digest.
+fn first_half(digest: &[u8]) -> [u8; 32] {
+    std::array::from_fn(|index| digest[index])
 }
 
 impl fmt::Debug for KeyHasher {
@@ -309,6 +351,15 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_every_length_have_the_digest_that_the_library_gives_them() {
+        for length in 0..200 {
+            let text: String = (0..length).map(|index| char::from(b'!' + (index % 94) as u8)).collect();
+            let expected: [u8; 32] = Sha256::digest(&text).into();
+            assert_eq!(KeyHasher::sha256().digest(&text).as_bytes(), &expected, "{length}");
+        }
+    }
+
+    #[test]
     fn hmac_sha_256_is_the_standard_one() {
         // RFC 4231 test case 3: a key of 20 bytes 0xaa is too short for a pepper, so test case 6 with 131.
         let hasher = KeyHasher::hmac_sha256(&pepper_of(vec![0xaa; 131]));
@@ -322,7 +373,8 @@ mod tests {
 
     #[test]
     fn the_stored_form_reads_back() {
-        let hashers = [KeyHasher::sha256(), KeyHasher::sha512(), KeyHasher::hmac_sha256(&pepper(3, 1))];
+        let plain = [KeyHasher::sha256(), KeyHasher::sha384(), KeyHasher::sha512()];
+        let hashers = plain.into_iter().chain([KeyHasher::hmac_sha256(&pepper(3, 1))]);
         for digest in hashers.map(|hasher| hasher.digest("a key")) {
             assert_eq!(digest.to_stored().unwrap().parse::<KeyDigest>().unwrap(), digest);
         }
@@ -339,6 +391,7 @@ mod tests {
         let bytes = [7; 32];
         let digests = [
             KeyDigest::new(DigestAlgorithm::Sha256, bytes),
+            KeyDigest::new(DigestAlgorithm::Sha384, bytes),
             KeyDigest::new(DigestAlgorithm::Sha512, bytes),
             KeyDigest::new(DigestAlgorithm::HmacSha256(PepperId(1)), bytes),
             KeyDigest::new(DigestAlgorithm::HmacSha256(PepperId(2)), bytes),

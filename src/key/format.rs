@@ -15,6 +15,7 @@
 use std::borrow::Cow;
 
 use super::random::{BASE62, RandomError, append_random};
+use super::secret::all;
 use super::{Environment, SecretKey};
 
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -119,8 +120,9 @@ impl KeyFormat {
     }
 
     /// Laravel Sanctum's: `id|token`, where the token is `prefix` (may be empty), 40 letters and digits, and 8
-    /// hexadecimal digits of CRC-32 (IEEE) over those 40. Tokens of older releases, without the checksum, are accepted
-    /// too. The token alone is what is digested.
+    /// hexadecimal digits of CRC-32 (IEEE) over those 40. Tokens of older releases, without the checksum or without the
+    /// id, are accepted too. The token alone is what is digested; an id that is there has to be that of the record, if
+    /// the record was imported and so has a number for its id.
     pub fn sanctum(prefix: impl Into<String>) -> Self {
         Self(Shape::Sanctum { prefix: prefix.into() })
     }
@@ -134,20 +136,13 @@ impl KeyFormat {
     pub fn accepts(&self, key: &str) -> bool {
         let bytes = key.as_bytes();
         match &self.0 {
-            Shape::Prefixed { environments, .. } => match self.split(key) {
-                Some((environment, body)) => {
-                    (environments.is_empty() || environments.iter().any(|allowed| allowed.as_str() == environment))
-                        && bytes[bytes.len() - CHECKSUM..] == checksum(&bytes[..bytes.len() - CHECKSUM])
-                        && all_alphanumeric(body)
-                }
-                None => false,
-            },
+            Shape::Prefixed { .. } => self.has_right_checksum(key) == Some(true),
             Shape::Alphanumeric { length } => bytes.len() == *length && all_alphanumeric(bytes),
             Shape::Hex { length } => bytes.len() == *length && all_hex(bytes),
             Shape::Text => bytes.len() <= 512 && is_text(bytes),
             Shape::BetterAuth { prefix } => key
                 .strip_prefix(prefix.as_str())
-                .is_some_and(|letters| letters.len() == 64 && letters.bytes().all(|byte| byte.is_ascii_alphabetic())),
+                .is_some_and(|letters| letters.len() == 64 && all(letters.as_bytes(), u8::is_ascii_alphabetic)),
             Shape::Unkey { prefix } => match prefix {
                 Some(prefix) => key.strip_prefix(prefix.as_str()).is_some_and(is_base58),
                 None => is_base58(key),
@@ -159,6 +154,31 @@ impl KeyFormat {
         }
     }
 
+    /// Whether the checksum of `key` is right; `None` if it has not the shape of a key of this format, or this format has
+    /// no checksum.
+    ///
+    /// ```
+    /// use tower_api_key::key::KeyFormat;
+    ///
+    /// let format = KeyFormat::prefixed("ak")?;
+    /// let mistyped = "ak_live_3fX9aB7cD2eF5gH8iJ1kL4mN6oP9qR0sT3uV2QdK";
+    /// assert_eq!(format.has_right_checksum(mistyped), Some(false));
+    /// assert_eq!(format.has_right_checksum("ak_live_3fX9"), None);
+    /// # Ok::<(), tower_api_key::key::InvalidKeyFormat>(())
+    /// ```
+    pub fn has_right_checksum(&self, key: &str) -> Option<bool> {
+        match &self.0 {
+            Shape::Prefixed { environments, .. } => {
+                let (environment, body) = self.split(key)?;
+                let (text, last) = key.as_bytes().split_at(key.len() - CHECKSUM);
+                let allowed = environments.is_empty()
+                    || environments.iter().any(|known| known.as_str().as_bytes() == environment);
+                (allowed && all_alphanumeric(body) && all_alphanumeric(last)).then(|| last == checksum(text))
+            }
+            _ => None,
+        }
+    }
+
     /// The part of `key` that is digested: all of it, but for Sanctum's the token behind the id.
     pub fn digested<'k>(&self, key: &'k str) -> &'k str {
         match &self.0 {
@@ -167,9 +187,17 @@ impl KeyFormat {
         }
     }
 
+    /// The id of a record that is written into `key`, if this format writes one: Sanctum's.
+    pub fn named_id<'k>(&self, key: &'k str) -> Option<&'k str> {
+        match &self.0 {
+            Shape::Sanctum { .. } => key.split_once('|').map(|(id, _)| id),
+            _ => None,
+        }
+    }
+
     /// The environment written into `key`, if this format writes one.
     pub fn environment<'k>(&self, key: &'k str) -> Option<&'k str> {
-        self.split(key).map(|(environment, _)| environment)
+        self.split(key).and_then(|(environment, _)| std::str::from_utf8(environment).ok())
     }
 
     /// The prefix of new keys, without its separator; `None` if the format has none.
@@ -280,8 +308,18 @@ impl KeyFormat {
         }
     }
 
+    /// The prefix, without its separator, and how many characters stand behind the second separator, if keys of this format
+    /// can be told from other texts: by a prefix and a checksum.
+    #[cfg(feature = "scan")]
+    pub(crate) fn layout(&self) -> Option<(&str, usize)> {
+        match &self.0 {
+            Shape::Prefixed { prefix, random, .. } => Some((prefix, random + CHECKSUM)),
+            _ => None,
+        }
+    }
+
     /// Environment and random part of a prefixed key, by position.
-    fn split<'k>(&self, key: &'k str) -> Option<(&'k str, &'k [u8])> {
+    fn split<'k>(&self, key: &'k str) -> Option<(&'k [u8], &'k [u8])> {
         let Shape::Prefixed { prefix, random, .. } = &self.0 else {
             return None;
         };
@@ -290,12 +328,7 @@ impl KeyFormat {
         let environment = rest[..end].strip_suffix(b"_")?;
         let shaped = matches!(environment.len(), 1..=16)
             && environment.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let environment = if shaped {
-            std::str::from_utf8(environment).ok()?
-        } else {
-            return None;
-        };
-        Some((environment, &rest[end..rest.len() - CHECKSUM]))
+        shaped.then(|| (environment, &rest[end..rest.len() - CHECKSUM]))
     }
 }
 
@@ -324,15 +357,15 @@ fn checksum(text: &[u8]) -> [u8; CHECKSUM] {
 }
 
 fn all_alphanumeric(text: &[u8]) -> bool {
-    text.iter().all(u8::is_ascii_alphanumeric)
+    all(text, u8::is_ascii_alphanumeric)
 }
 
 fn all_hex(text: &[u8]) -> bool {
-    text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    all(text, |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn is_text(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',')
+    !text.is_empty() && all(text, |byte| byte.is_ascii_graphic() && *byte != b',')
 }
 
 fn is_base58(text: &str) -> bool {
@@ -340,15 +373,13 @@ fn is_base58(text: &str) -> bool {
 }
 
 fn is_sanctum(key: &str, prefix: &str) -> bool {
-    let Some((id, token)) = key.split_once('|') else {
-        return false;
-    };
+    let (id, token) = key.split_once('|').map_or((None, key), |(id, token)| (Some(id), token));
     let Some(random) = token.strip_prefix(prefix) else {
         return false;
     };
     let random = random.as_bytes();
-    let id_is_a_number = matches!(id.len(), 1..=20) && id.bytes().all(|byte| byte.is_ascii_digit());
-    id_is_a_number
+    let is_number = |id: &str| matches!(id.len(), 1..=20) && id.bytes().all(|byte| byte.is_ascii_digit());
+    id.is_none_or(is_number)
         && all_alphanumeric(random)
         && match random.len() {
             40 => true,
@@ -361,7 +392,7 @@ fn is_sanctum(key: &str, prefix: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn all() -> Vec<KeyFormat> {
+    fn every() -> Vec<KeyFormat> {
         vec![
             KeyFormat::prefixed("ak").unwrap(),
             KeyFormat::prefixed("acme_sk").unwrap().random_characters(22).unwrap(),
@@ -379,7 +410,7 @@ mod tests {
 
     #[test]
     fn every_format_accepts_what_it_makes() {
-        for format in all() {
+        for format in every() {
             for _ in 0..100 {
                 let key = format.generate(&Environment::TEST).unwrap();
                 assert!(format.accepts(key.expose_secret()), "{format:?}: {}", key.expose_secret());
@@ -389,7 +420,7 @@ mod tests {
 
     #[test]
     fn no_cut_or_longer_key_is_accepted() {
-        for format in all().into_iter().filter(|format| !matches!(format.0, Shape::Text | Shape::Unkey { .. })) {
+        for format in every().into_iter().filter(|format| !matches!(format.0, Shape::Text | Shape::Unkey { .. })) {
             let key = format.generate(&Environment::LIVE).unwrap();
             let key = key.expose_secret();
             for length in 0..key.len() {

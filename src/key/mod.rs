@@ -6,6 +6,7 @@
 //! | [`SecretKey`], [`PresentedKey`] | a key in plain text, as made here and as sent by a caller; neither can be printed |
 //! | [`KeyDigest`], [`KeyHasher`] | what a store keeps in place of the key, and how it is computed |
 //! | [`KeyRecord`], [`KeyRef`] | what a store knows of a key |
+//! | [`KeyObject`] | what is shown of a record, as JSON |
 //! | [`Scope`], [`ScopeSet`], [`ScopeRequirement`] | what a key may do, and what a route asks for |
 //!
 //! ```
@@ -22,6 +23,8 @@
 mod digest;
 mod format;
 mod id;
+mod object;
+mod origin;
 mod random;
 mod record;
 mod scope;
@@ -30,6 +33,8 @@ mod secret;
 pub use digest::{DigestAlgorithm, KeyDigest, KeyHasher, ParseKeyDigestError, Pepper, PepperId};
 pub use format::{InvalidKeyFormat, KeyFormat};
 pub use id::{Environment, InvalidName, KeyId, OrganizationId, Realm, UserId};
+pub use object::KeyObject;
+pub use origin::is_web_origin;
 pub use random::RandomError;
 pub use record::{KeyClass, KeyOwner, KeyRecord, KeyRef, KeyState, NotAttached, Rotation};
 pub use scope::{Scope, ScopeHierarchy, ScopeRequirement, ScopeSet};

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{Environment, KeyDigest, KeyId, OrganizationId, Realm, ScopeSet, UserId};
 use crate::clock::Timestamp;
 use crate::ip::IpBlocks;
-use crate::limit::Quota;
 use crate::limit::credits::CreditState;
+use crate::limit::{Quota, Subject};
 
 /// Everything that is known of a key, except the key.
 ///
@@ -188,11 +188,29 @@ impl NotAttached {
 
 /// A record as sources hand it out: shared, cheap to clone, read by `Deref`.
 #[derive(Clone)]
-pub struct KeyRef(Arc<KeyRecord>);
+pub struct KeyRef(Arc<Shared>);
+
+struct Shared {
+    record: KeyRecord,
+    /// What its requests are counted under, which each of them asks for.
+    subject: Subject,
+}
+
+impl KeyRef {
+    /// Where the record is in memory: the same for all that share it.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    /// What requests with this key are counted under.
+    pub(crate) fn subject(&self) -> Subject {
+        self.0.subject
+    }
+}
 
 impl From<KeyRecord> for KeyRef {
     fn from(record: KeyRecord) -> Self {
-        Self(Arc::new(record))
+        Self(Arc::new(Shared { subject: Subject::key(record.id.as_str()), record }))
     }
 }
 
@@ -200,13 +218,13 @@ impl Deref for KeyRef {
     type Target = KeyRecord;
 
     fn deref(&self) -> &KeyRecord {
-        &self.0
+        &self.0.record
     }
 }
 
 impl fmt::Debug for KeyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.0.record, f)
     }
 }
 

@@ -56,9 +56,7 @@ impl PresentedKey {
     /// Takes a copy of what was sent, or `None` when it is longer than [`MAX_LENGTH`](Self::MAX_LENGTH) or has
     /// anything but visible ASCII (`!` to `~`) in it, as no key has.
     pub fn new(text: &[u8]) -> Option<Self> {
-        if text.is_empty() || text.len() > Self::MAX_LENGTH || !text.iter().all(u8::is_ascii_graphic) {
-            return None;
-        }
+        let text = Self::readable(text)?.as_bytes();
         let held = match u8::try_from(text.len()) {
             Ok(length) if text.len() <= Self::INLINE => {
                 let mut bytes = [0; Self::INLINE];
@@ -68,6 +66,14 @@ impl PresentedKey {
             _ => Held::Heap(Zeroizing::new(text.to_vec())),
         };
         Some(Self(held))
+    }
+
+    /// The text, if [`new`](Self::new) takes it.
+    pub(crate) fn readable(text: &[u8]) -> Option<&str> {
+        if text.is_empty() || text.len() > Self::MAX_LENGTH || !all(text, u8::is_ascii_graphic) {
+            return None;
+        }
+        std::str::from_utf8(text).ok()
     }
 
     /// The text as sent.
@@ -82,6 +88,11 @@ impl PresentedKey {
             Held::Heap(bytes) => bytes,
         }
     }
+}
+
+/// Whether every byte is of a kind. Looks at all of them, which a processor does many at a time.
+pub(super) fn all(text: &[u8], is: impl Fn(&u8) -> bool) -> bool {
+    text.iter().fold(true, |all, byte| all & is(byte))
 }
 
 impl Drop for PresentedKey {

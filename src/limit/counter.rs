@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) use self::fixed_window::FixedWindow;
 pub(crate) use self::gcra::Gcra;
 pub(crate) use self::sliding_window::SlidingWindow;
-use super::{Algorithm, LimitState, Quota, Verdict};
+use super::{Algorithm, Charge, LimitState, Quota, Verdict};
 use crate::clock::Timestamp;
 
 /// What has been taken by one subject under one quota.
@@ -91,6 +91,19 @@ impl Rule {
         self.state(0, reset.unix_micros(), Verdict::Refused { wait: reset.since(now) })
     }
 
+    /// The state of a sliding window that is kept elsewhere: `used` permits of it are gone, all are back at `reset`, and
+    /// `cost` permits would be there at `free_at`.
+    #[cfg(feature = "redis")]
+    pub(crate) fn slid(&self, used: u32, reset: i64, free_at: i64, cost: u64, now: i64) -> LimitState {
+        let remaining = u64::from(self.capacity.saturating_sub(used));
+        let verdict = if cost <= remaining || cost == 0 {
+            Verdict::Admitted
+        } else {
+            self.refused(cost, free_at.saturating_sub(now))
+        };
+        self.state(remaining, reset, verdict)
+    }
+
     fn state(&self, remaining: u64, reset: i64, verdict: Verdict) -> LimitState {
         // Never cut: no counter has more than its capacity left.
         let remaining = u32::try_from(remaining).unwrap_or(self.capacity);
@@ -105,6 +118,16 @@ impl Rule {
         }
         Verdict::Refused { wait: Duration::from_micros(u64::try_from(wait).unwrap_or(0)) }
     }
+}
+
+/// The state of a quota that needs no counter: an unlimited one, or one whose numbers make no sense, under which
+/// nothing is ever admitted, whatever was meant.
+pub(crate) fn uncounted(charge: &Charge<'_>, now: Timestamp) -> LimitState {
+    if charge.quota.is_unlimited() {
+        return LimitState { limit: u32::MAX, remaining: u32::MAX, reset: now, verdict: Verdict::Admitted };
+    }
+    let window = charge.quota.period().min(Quota::MAX_PERIOD);
+    LimitState { limit: 0, remaining: 0, reset: now.saturating_add(window), verdict: Verdict::Never { window } }
 }
 
 #[cfg(test)]

@@ -19,11 +19,13 @@
 //! ```
 
 mod book;
+mod ledger;
 mod refill;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::book::{CreditBook, CreditChange, CreditRefusal};
+pub(crate) use self::ledger::{CreditLedger, SpendError};
 pub use self::refill::{Refill, RefillInterval};
 use crate::clock::Timestamp;
 

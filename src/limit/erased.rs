@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Charge, Decision, Detail, RateLimiter};
+use super::{Charge, Decision, Detail, Occupancy, RateLimiter};
 use crate::clock::Timestamp;
 
 /// Any [`RateLimiter`], so that what holds one needs no type parameter. Cheap to clone; clones share their counters.
@@ -39,6 +39,8 @@ trait ErasedRateLimiter: Send + Sync {
         detail: Detail,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Decision, LimiterError>>;
+
+    fn occupancy(&self) -> Option<Occupancy>;
 }
 
 impl SharedRateLimiter {
@@ -84,6 +86,12 @@ impl SharedRateLimiter {
             charges => self.0.peek(charges, detail, now).await,
         }
     }
+
+    /// How full the limiter is, if it says so.
+    #[must_use]
+    pub fn occupancy(&self) -> Option<Occupancy> {
+        self.0.occupancy()
+    }
 }
 
 impl fmt::Debug for SharedRateLimiter {
@@ -121,6 +129,10 @@ impl<L: RateLimiter> ErasedRateLimiter for L {
         Box::pin(async move {
             RateLimiter::peek(self, charges, detail, now).await.map_err(|error| LimiterError(error.into()))
         })
+    }
+
+    fn occupancy(&self) -> Option<Occupancy> {
+        RateLimiter::occupancy(self)
     }
 }
 

@@ -5,6 +5,7 @@ mod value;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
+pub(crate) use self::value::number as header_number;
 use super::{Charge, Decision, LimitState, Verdict};
 use crate::clock::Timestamp;
 use crate::limit::decision::whole_seconds;
@@ -129,13 +130,13 @@ impl LimitHeaders {
         // Going through the few fields there are is faster than looking each of ours up.
         let has = |prefix: &str| headers.keys().any(|name| name.as_str().starts_with(prefix));
         let x_ratelimit = self.x_ratelimit && !has("x-ratelimit-");
-        let ietf = !headers.contains_key(POLICY) && !headers.contains_key(STATE);
+        let ietf = report.ietf.as_deref().filter(|_| !headers.contains_key(POLICY) && !headers.contains_key(STATE));
         if x_ratelimit {
             headers.insert(LIMIT, value::number(u64::from(report.state.limit)));
             headers.insert(REMAINING, value::number(u64::from(report.state.remaining)));
             headers.insert(RESET, self.reset_value(&report.state, report.now));
         }
-        if let Some(values) = report.ietf.as_deref().filter(|_| ietf) {
+        if let Some(values) = ietf {
             for (name, value) in [POLICY, STATE].into_iter().zip(values) {
                 headers.insert(name, value.clone());
             }
@@ -156,7 +157,7 @@ impl LimitHeaders {
     fn reset_value(&self, state: &LimitState, now: Timestamp) -> HeaderValue {
         match self.reset {
             ResetFormat::Iso8601Millis => value::iso8601(state.reset),
-            ResetFormat::EpochSeconds => value::signed(value::ceiling(state.reset.unix_micros(), 1_000_000)),
+            ResetFormat::EpochSeconds => value::repeated(value::ceiling(state.reset.unix_micros(), 1_000_000)),
             ResetFormat::DeltaSeconds => value::number(whole_seconds(state.reset.since(now))),
         }
     }
@@ -172,6 +173,11 @@ pub(crate) struct LimitReport {
 }
 
 impl LimitReport {
+    /// How many fields it takes, at most, besides `Retry-After`.
+    pub(crate) const fn fields(&self) -> usize {
+        if self.ietf.is_some() { 5 } else { 3 }
+    }
+
     /// The same, of a limit that was looked at and not asked for: it tells nobody to wait.
     pub(crate) const fn without_wait(mut self) -> Self {
         self.state.verdict = Verdict::Admitted;

@@ -10,7 +10,9 @@ use std::sync::Arc;
 pub use self::error::LimitsError;
 use self::error::Problem;
 pub use self::facts::{LimitFacts, RouteQuotas};
-use super::credits::CreditBook;
+use super::credits::CreditLedger;
+#[cfg(feature = "redis")]
+use super::redis::RedisCredits;
 use super::{
     Charge, Charges, Decision, Detail, LimitHeaders, LimiterError, Quota, RateLimiter, SharedRateLimiter, Subject,
 };
@@ -39,7 +41,7 @@ pub struct Limits {
     anonymous: Vec<Quota>,
     failures: Vec<Quota>,
     plans: BTreeMap<String, Vec<Quota>>,
-    credits: Arc<CreditBook>,
+    credits: Arc<CreditLedger>,
     headers: LimitHeaders,
 }
 
@@ -99,6 +101,13 @@ impl Limits {
     /// Adds a quota of failed attempts for each address (IPv6: each /64).
     pub fn failures(mut self, quota: Quota) -> Self {
         self.failures.push(quota);
+        self
+    }
+
+    /// Spends credits in Redis, from balances that all nodes share. Default: in the memory of this process.
+    #[cfg(feature = "redis")]
+    pub fn credits_in_redis(mut self, credits: RedisCredits) -> Self {
+        self.credits = Arc::new(CreditLedger::Redis(credits));
         self
     }
 
@@ -209,7 +218,7 @@ impl Limits {
     }
 
     /// The balances of keys that have credits.
-    pub(crate) fn credits(&self) -> &CreditBook {
+    pub(crate) fn credits(&self) -> &CreditLedger {
         &self.credits
     }
 

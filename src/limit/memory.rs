@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use self::key::{Key, Seed};
 use self::shard::{Place, Shard};
 use self::sync::{Mutex, MutexGuard, lock};
-use super::counter::Rule;
-use super::{Charge, Decision, Detail, LimitState, RateLimiter, SubjectKind, Verdict};
+use super::counter::{Rule, uncounted};
+use super::{Charge, Decision, Detail, LimitState, Occupancy, RateLimiter, SubjectKind, Verdict};
 use crate::clock::Timestamp;
 
 /// Counts in the memory of this process.
@@ -204,6 +204,10 @@ impl RateLimiter for MemoryRateLimiter {
     fn peek_now(&self, charges: &[Charge<'_>], detail: Detail, now: Timestamp) -> Option<Decision> {
         Some(self.peek_all(charges, detail, now))
     }
+
+    fn occupancy(&self) -> Option<Occupancy> {
+        Some(Occupancy { entries: self.entries(), capacity: self.max_entries() })
+    }
 }
 
 /// How all charges would fare. Of several on one counter, each also has to leave room for those before it.
@@ -229,16 +233,6 @@ fn is_settled(located: &[Located<'_>], found: &Found) -> bool {
     let alone = |index: usize| located[..index].iter().all(|other| other.key != located[index].key);
     let in_place = |index: usize| located[index].rule.is_none() || matches!(found[index].0, Place::Own(_));
     (0..located.len()).all(|index| in_place(index) && alone(index))
-}
-
-/// The state of a quota that needs no counter: an unlimited one, or one whose numbers make no sense, under which
-/// nothing is ever admitted, whatever was meant.
-fn uncounted(charge: &Charge<'_>, now: Timestamp) -> LimitState {
-    if charge.quota.is_unlimited() {
-        return LimitState { limit: u32::MAX, remaining: u32::MAX, reset: now, verdict: Verdict::Admitted };
-    }
-    let window = charge.quota.period().min(super::Quota::MAX_PERIOD);
-    LimitState { limit: 0, remaining: 0, reset: now.saturating_add(window), verdict: Verdict::Never { window } }
 }
 
 fn shards(capacity: usize) -> Box<[Mutex<Shard>]> {

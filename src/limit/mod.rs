@@ -24,6 +24,8 @@
 //! ```
 
 pub mod credits;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 mod charge;
 mod counter;
@@ -41,8 +43,8 @@ use std::future::Future;
 pub use self::charge::{Charge, Charges};
 pub use self::decision::{Decision, Detail, LimitState, Verdict};
 pub use self::erased::{LimiterError, SharedRateLimiter};
-pub(crate) use self::headers::LimitReport;
 pub use self::headers::{LimitHeaders, ResetFormat};
+pub(crate) use self::headers::{LimitReport, header_number};
 pub use self::limits::{LimitFacts, Limits, LimitsError, RouteQuotas};
 pub use self::memory::MemoryRateLimiter;
 pub use self::quota::{Algorithm, Quota, QuotaError, QuotaName};
@@ -96,4 +98,18 @@ pub trait RateLimiter: Send + Sync + 'static {
         let _ = (charges, detail, now);
         None
     }
+
+    /// How many counters this process keeps; none, unless implemented. Asked now and then, and not by requests.
+    fn occupancy(&self) -> Option<Occupancy> {
+        None
+    }
+}
+
+/// How full a limiter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Occupancy {
+    /// How many counters there are.
+    pub entries: usize,
+    /// How many there can be.
+    pub capacity: usize,
 }

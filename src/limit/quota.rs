@@ -195,6 +195,17 @@ impl Quota {
         self.identity
     }
 
+    /// What each of `nodes` may admit on its own: limit and burst are divided, rounded down and at least 1.
+    #[cfg(feature = "redis")]
+    pub(crate) fn share(&self, nodes: u32) -> Self {
+        if self.unlimited {
+            return self.clone();
+        }
+        // A limit of 0 is a mistake, and stays one.
+        let part = |permits: u32| (permits / nodes.max(1)).max(permits.min(1));
+        Self { limit: part(self.limit), burst: self.burst.map(part), ..self.clone() }
+    }
+
     /// The period in microseconds, rounded up.
     pub(crate) const fn period_micros(&self) -> u64 {
         self.period

@@ -2,6 +2,7 @@
 
 use super::grant::Grant;
 use super::route::Action;
+use crate::audit::AuditFilter;
 use crate::context::{AuthContext, Principal};
 use crate::key::{KeyClass, KeyOwner, OrganizationId, Scope, ScopeSet, UserId};
 use crate::limit::Quota;
@@ -149,6 +150,14 @@ impl Reach {
             Self::Organization(organization) => filter.organization = Some(organization.clone()),
         }
     }
+
+    pub(super) fn narrow_events(&self, filter: &mut AuditFilter) {
+        match self {
+            Self::All => {}
+            Self::User(user) => filter.user = Some(user.clone()),
+            Self::Organization(organization) => filter.organization = Some(organization.clone()),
+        }
+    }
 }
 
 /// The authority that holds unless another is set.
@@ -202,10 +211,10 @@ impl Authority for StandardAuthority {
     fn mandate(&self, call: &Call<'_>) -> Result<Mandate, Rejection> {
         let hierarchy = &call.caller().rules.hierarchy;
         match call.caller().principal() {
-            Principal::User(user) => {
+            Principal::User(session) => {
                 let grant = Grant::scopes(self.grantable.clone());
                 let grant = self.quotas.iter().cloned().fold(grant, Grant::quotas);
-                Ok(Mandate::new(Reach::User(user.id.clone()), grant))
+                Ok(Mandate::new(Reach::User(session.user.id.clone()), grant))
             }
             Principal::Key(key) if key.class == KeyClass::Admin || hierarchy.grants(&key.scopes, &self.admin) => {
                 Ok(Mandate::new(reach_of(&key.owner), Grant::of(key)).owner(key.owner.clone()))

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use http_body_util::LengthLimitError;
@@ -24,10 +25,7 @@ pub(super) async fn required(parts: &Parts, body: Body) -> Result<Fields, Reject
 
 /// The fields of a body that may be left out.
 pub(super) async fn optional(parts: &Parts, body: Body) -> Result<Option<Fields>, Rejection> {
-    let text = axum::body::to_bytes(body, MOST).await.map_err(|error| {
-        let too_large = error.source().is_some_and(<dyn Error>::is::<LengthLimitError>);
-        if too_large { refusal::too_large() } else { refusal::malformed("The body could not be read") }
-    })?;
+    let text = text(body).await?;
     if text.is_empty() {
         return Ok(None);
     }
@@ -38,6 +36,14 @@ pub(super) async fn optional(parts: &Parts, body: Body) -> Result<Option<Fields>
         Ok(Object(fields)) => Ok(Some(Fields::new(fields))),
         Err(_) => Err(refusal::malformed("The body must be a JSON object that has no field twice")),
     }
+}
+
+/// The body as it was sent.
+pub(super) async fn text(body: Body) -> Result<Bytes, Rejection> {
+    axum::body::to_bytes(body, MOST).await.map_err(|error| {
+        let too_large = error.source().is_some_and(<dyn Error>::is::<LengthLimitError>);
+        if too_large { refusal::too_large() } else { refusal::malformed("The body could not be read") }
+    })
 }
 
 /// `application/json`, or a type made of it. Browsers send neither to another site without asking first.

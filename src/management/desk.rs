@@ -7,9 +7,13 @@ use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::response::Response;
 use http::request::Parts;
 
+use super::act::Act;
 use super::authority::{Authority, Call, Mandate};
+use super::repeats::Repeats;
 use super::route::{Action, KEY_ID};
-use super::{enable, issue, list, read, refusal, revoke, rotate, update, usage};
+use super::single::SingleKey;
+use super::{act, audit, list, read, refusal, usage};
+use crate::audit::AuditTrail;
 use crate::clock::Clock;
 use crate::context::{AuthContext, Principal};
 use crate::error::{Chain, StoreError};
@@ -27,6 +31,13 @@ pub(super) struct Desk {
     pub(super) environment: Environment,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) deadline: Duration,
+    /// How many days new keys may be given, if there is a choice.
+    pub(super) choice_of_days: Option<Vec<u32>>,
+    /// Set if an owner has one current key at most.
+    pub(super) single: Option<SingleKey>,
+    pub(super) repeats: Repeats,
+    /// Who is told what is done.
+    pub(super) trail: Option<AuditTrail>,
 }
 
 /// A call whose caller is known and has a mandate for it. Only [`Desk::answer`] makes one.
@@ -36,29 +47,59 @@ pub(super) struct Order {
     /// The key that the path names; `None` if no key can have that id.
     pub(super) key_id: Option<KeyId>,
     pub(super) parts: Parts,
+    /// What the trail is told, if the call does something.
+    act: Option<Act>,
+}
+
+impl Order {
+    /// Takes note of the key that the call is about, as it is now.
+    pub(super) fn changed(&self, key: &KeyRef) {
+        self.act.iter().for_each(|act| act.changed(key));
+    }
+
+    /// The same request has been carried out before: nothing is done, and nothing told.
+    pub(super) fn is_a_repeat(&self) {
+        self.act.iter().for_each(Act::is_a_repeat);
+    }
+
+    /// Tells the trail what became of the call.
+    pub(super) fn conclude(&self, outcome: Result<(), &Rejection>) {
+        self.act.iter().for_each(|act| act.conclude(outcome));
+    }
 }
 
 impl Desk {
     /// Nothing of the request but its path is looked at before the caller has a mandate.
-    pub(super) async fn answer(&self, action: Action, request: Request) -> Result<Response, Rejection> {
+    pub(super) async fn answer(self: &Arc<Self>, action: Action, request: Request) -> Result<Response, Rejection> {
         let (mut parts, body) = request.into_parts();
         let caller = caller(&mut parts).await?;
         let parameters = RawPathParams::from_request_parts(&mut parts, &()).await;
         let parameters: Vec<_> = parameters.iter().flatten().collect();
-        let mandate = self.authority.mandate(&Call::new(&caller, action, &parameters))?;
         let key_id = parameters.iter().rev().find(|(name, _)| *name == KEY_ID).and_then(|(_, id)| KeyId::new(id).ok());
-        let order = Order { caller, mandate, key_id, parts };
+        let act = Act::begin(self, action, &caller, &parts, key_id.as_ref());
+        let mandate = match self.authority.mandate(&Call::new(&caller, action, &parameters)) {
+            Ok(mandate) => mandate,
+            Err(refused) => {
+                act.iter().for_each(|act| act.conclude(Err(&refused)));
+                return Err(refused);
+            }
+        };
+        if action == Action::Issue {
+            act.iter().for_each(|act| act.is_for(mandate.new_owner()));
+        }
+        let order = Order { caller, mandate, key_id, parts, act };
         match action {
-            Action::Issue => issue::answer(self, &order, body).await,
             Action::List => list::answer(self, &order).await,
             Action::Read => read::answer(self, &order).await,
-            Action::Update => update::answer(self, &order, body).await,
-            Action::Revoke => revoke::answer(self, &order, body).await,
-            Action::Enable => enable::answer(self, &order, body, true).await,
-            Action::Disable => enable::answer(self, &order, body, false).await,
-            Action::Rotate => rotate::answer(self, &order, body, rotate::DAY).await,
-            Action::Regenerate => rotate::answer(self, &order, body, Duration::ZERO).await,
             Action::Usage => usage::answer(self, &order).await,
+            Action::Audit => audit::answer(self, &order).await,
+            Action::Issue
+            | Action::Rotate
+            | Action::Regenerate
+            | Action::Update
+            | Action::Revoke
+            | Action::Enable
+            | Action::Disable => act::carry_out(self, action, order, body).await,
         }
     }
 
@@ -66,7 +107,9 @@ impl Desk {
     pub(super) async fn find(&self, order: &Order) -> Result<KeyRef, Rejection> {
         let id = order.key_id.as_ref().ok_or_else(refusal::no_such_key)?;
         let found = self.ask(self.store.get(id)).await?;
-        found.filter(|key| order.mandate.reach().holds(&key.owner)).ok_or_else(refusal::no_such_key)
+        let found = found.filter(|key| order.mandate.reach().holds(&key.owner)).ok_or_else(refusal::no_such_key)?;
+        order.act.iter().for_each(|act| act.found(&found));
+        Ok(found)
     }
 
     /// What the store says. Its errors go to the log, and the caller learns only that it has to come again.

@@ -15,5 +15,6 @@ pub(super) async fn answer(desk: &Desk, order: &Order, body: Body, enabled: bool
     let key = desk.find(order).await?;
     IfMatch::of(&order.parts.headers).expects(key.version)?;
     let changed = update::changed(desk.ask(desk.store.set_enabled(&key.id, enabled)).await?)?;
+    order.changed(&changed);
     answer::key(&changed, desk.clock.now())
 }

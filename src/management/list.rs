@@ -5,10 +5,11 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
-use super::answer::{self, KeyObject};
+use super::answer;
 use super::desk::{Desk, Order};
 use super::fields::Fields;
 use super::{refusal, values};
+use crate::key::KeyObject;
 use crate::rejection::Rejection;
 use crate::source::KeyFilter;
 

@@ -30,7 +30,8 @@
 //! | `POST /{id}/disable`, `/enable` | refuses a key until it is enabled again | the key object |
 //! | `POST /{id}/rotate` | makes the successor; both work for `overlapSeconds`, a day by default | 201, the successor with `key` |
 //! | `POST /{id}/regenerate` | the same, with an overlap of 0 by default, which revokes the old key | 201, the successor with `key` |
-//! | `GET /{id}/usage` | reads what a key was used | `useCount`, `lastUsedAt`, `lastUsedIp` |
+//! | `GET /{id}/usage` | reads what a key was used, and when; `from`, `to`, `bucket` (`hour`, `day`) | `useCount`, `lastUsedAt`, `lastUsedIp`, `series` |
+//! | `GET /audit` | reads the [audit trail](Management::audit), latest first; `limit`, `cursor`, `q`, `keyId`, `action`, `outcome` | `{"items":[…],"nextCursor":null}`, of [`AuditEvent`](crate::audit::AuditEvent)s |
 //! | `POST /{id}/revoke`, `DELETE /{id}` | revokes a key for good; `reason` | the key object |
 //!
 //! Bodies are JSON objects of at most 64 KiB. Every answer has `Cache-Control: no-store`, and an answer with a key object
@@ -43,21 +44,35 @@
 //! | 401 nobody in particular is calling | `MISSING_API_KEY` |
 //! | 403 the caller may not do this, or would give more than it has | `FORBIDDEN` |
 //! | 404 no such key within the caller's reach | `KEY_NOT_FOUND` |
-//! | 404 no such call, 405 no such method | `NOT_FOUND`, `METHOD_NOT_ALLOWED` |
-//! | 409 the key is revoked, or has a successor already | `CONFLICT` |
+//! | 404 no such call, or no audit trail; 405 no such method | `NOT_FOUND`, `METHOD_NOT_ALLOWED` |
+//! | 409 the key is revoked, or has a successor already; the same request is under way | `CONFLICT` |
 //! | 412 the key has changed since | `PRECONDITION_FAILED` |
 //! | 413 the body is too large, 415 it says that it is no JSON | `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE` |
 //! | 422 fields that are invalid or unknown, all of them in `details.fields` | `VALIDATION_FAILED` |
 //! | 500 no layer guards the router, or the route is public | `AUTH_NOT_CONFIGURED` |
 //! | 503 the store could not answer | `AUTH_UNAVAILABLE` |
 //!
+//! # Requests that are repeated
+//!
+//! A caller that hears no answer cannot tell whether a key was made. `POST /`, `/{id}/rotate` and `/{id}/regenerate` take an
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), 1 to 255 visible ASCII characters, quoted or not. A
+//! repeat by the same caller within a day makes no second key: it answers 200 with the same key object as it is now,
+//! `"key": null` with the reason in `keyNote`, and `Idempotent-Replayed: true`. The same `Idempotency-Key` with another body is
+//! 422, and one whose request is still under way 409. A request that was refused made nothing, and is forgotten.
+//!
+//! What is remembered, 10 000 requests at most, is in the memory of the process: it ends with it, and other nodes do not
+//! know of it.
+//!
 //! # Who may do what
 //!
 //! An [`Authority`] decides for each call which keys it is about, the [`Reach`], and what new keys may be given, the
 //! [`Grant`]. A key out of reach is answered as one that does not exist. What is minted never exceeds its maker. Unless
-//! another one is set, [`StandardAuthority`] decides.
+//! another one is set, [`StandardAuthority`] decides; [`OrganizationAuthority`] is for keys that members of an
+//! organisation manage.
 
+mod act;
 mod answer;
+mod audit;
 mod authority;
 mod body;
 mod desk;
@@ -66,12 +81,19 @@ mod fields;
 mod grant;
 mod issue;
 mod list;
+mod location;
+mod make;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+mod organization;
 mod precondition;
 mod read;
 mod refusal;
+mod repeats;
 mod revoke;
 mod rotate;
 mod route;
+mod single;
 mod update;
 mod usage;
 mod values;
@@ -83,12 +105,16 @@ use std::time::Duration;
 use axum::Router;
 
 use self::desk::Desk;
+use self::repeats::Repeats;
+use self::single::SingleKey;
+use crate::audit::AuditTrail;
 use crate::clock::{Clock, SystemClock};
 use crate::key::Environment;
 use crate::source::KeyStore;
 
 pub use self::authority::{Authority, Call, Mandate, Reach, StandardAuthority};
 pub use self::grant::Grant;
+pub use self::organization::OrganizationAuthority;
 pub use self::route::{Action, Endpoint, ROUTES};
 
 /// The management API over `store` with all settings as they come: [`Management::new`] and [`Management::router`].
@@ -123,12 +149,25 @@ impl Management {
             environment: Environment::LIVE,
             clock: Arc::new(SystemClock),
             deadline: Duration::from_secs(5),
+            choice_of_days: None,
+            single: None,
+            repeats: Repeats::default(),
+            trail: None,
         })
     }
 
     /// Who may do what; [`StandardAuthority`], unless set.
     pub fn authority(mut self, authority: impl Authority) -> Self {
         self.0.authority = Arc::new(authority);
+        self
+    }
+
+    /// Tells `trail` what is done to keys, and what is refused, and lets [`GET /audit`](self) read it; neither, unless set.
+    ///
+    /// Each act is told when it is over, with who did it, and what of the key was before and after: never a secret or a
+    /// digest. Who reads sees what is about keys within their [`Reach`], and whoever reaches all keys sees all events.
+    pub fn audit(mut self, trail: AuditTrail) -> Self {
+        self.0.trail = Some(trail);
         self
     }
 
@@ -147,6 +186,22 @@ impl Management {
     /// How long the store may take before a call is answered with 503; five seconds, unless set. Kept by Tokio's timer.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.0.deadline = deadline;
+        self
+    }
+
+    /// Lets an owner have one current key at most, one that is neither revoked nor expired and has no successor: making a
+    /// second one is refused with 409, until the first is revoked. Regenerating or rotating it is how to get a new one.
+    ///
+    /// In one process calls about the keys of one owner wait for each other. Where several nodes write to one store, of
+    /// two keys that are made at the same instant at most one stays; whoever loses is refused with 409, and it may be both.
+    pub fn single_key(mut self) -> Self {
+        self.0.single = Some(SingleKey::default());
+        self
+    }
+
+    /// The values that `expiresInDays` may have; 1 to 36500, unless set. `expiresAt`, and no end at all, stay possible.
+    pub fn choice_of_days(mut self, days: impl IntoIterator<Item = u32>) -> Self {
+        self.0.choice_of_days = Some(days.into_iter().collect());
         self
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, RejectionReason};
 use crate::source::KeyLifeRefusal;
 
 pub(super) fn malformed(message: &'static str) -> Rejection {
@@ -51,6 +51,11 @@ pub(super) fn conflict(message: &'static str) -> Rejection {
     Rejection::new(StatusCode::CONFLICT, "CONFLICT", "Conflict", message)
 }
 
+/// The `Idempotency-Key` was sent with another request already.
+pub(super) fn key_reused() -> Rejection {
+    invalid(BTreeMap::from([("Idempotency-Key".to_owned(), "was sent with another body".to_owned())]))
+}
+
 /// The life that was asked for in `field` is too short or too long for the store.
 pub(super) fn life(field: &str, refusal: KeyLifeRefusal) -> Rejection {
     invalid(BTreeMap::from([(field.to_owned(), refusal.to_string())]))
@@ -65,9 +70,23 @@ pub(super) fn method_not_allowed() -> Rejection {
     Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", message)
 }
 
+/// More requests are under way than can be told apart.
+pub(super) fn busy() -> Rejection {
+    RejectionReason::Unavailable { retry_after: std::time::Duration::from_secs(1) }.into()
+}
+
+/// A call that did not come to its end: the store has panicked.
+pub(super) fn broken(error: &tokio::task::JoinError) -> Rejection {
+    tracing::error!(target: "tower_api_key::store", %error, "a call was not brought to an end");
+    internal("The call was not brought to an end")
+}
+
 /// An answer that does not go into JSON. None of ours can do that, and a store's metadata is JSON already.
 pub(super) fn unwritable(error: &serde_json::Error) -> Rejection {
     tracing::error!(target: "tower_api_key::store", %error, "an answer could not be written");
-    let message = "The answer could not be written";
+    internal("The answer could not be written")
+}
+
+pub(super) fn internal(message: &'static str) -> Rejection {
     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error", message)
 }

@@ -21,5 +21,6 @@ pub(super) async fn answer(desk: &Desk, order: &Order, body: Body) -> Result<Res
     IfMatch::of(&order.parts.headers).expects(key.version)?;
     let revoked = desk.ask(desk.store.revoke(&key.id, reason)).await?;
     let revoked = revoked.ok_or_else(refusal::no_such_key)?;
+    order.changed(&revoked);
     answer::key(&revoked, desk.clock.now())
 }

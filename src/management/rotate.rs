@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
-use http::header;
 
 use super::desk::{Desk, Order};
 use super::precondition::IfMatch;
-use super::{answer, body, issue, refusal, values};
+use super::{body, refusal, values};
 use crate::rejection::Rejection;
-use crate::source::{KeyRotation, KeySuccession};
+use crate::source::{IssuedKey, KeyRotation, KeySuccession};
 
 /// How long both keys work when nothing is said about it.
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-pub(super) async fn answer(desk: &Desk, order: &Order, body: Body, usual: Duration) -> Result<Response, Rejection> {
+pub(super) async fn make(desk: &Desk, order: &Order, body: Body, usual: Duration) -> Result<IssuedKey, Rejection> {
     let overlap = match body::optional(&order.parts, body).await? {
         None => None,
         Some(mut fields) => {
@@ -34,13 +32,9 @@ pub(super) async fn answer(desk: &Desk, order: &Order, body: Body, usual: Durati
     rotation.expected_version = Some(key.version);
     let tagged = IfMatch::of(&order.parts.headers).expects(key.version)?.is_some();
     match desk.ask(desk.store.rotate(&key.id, rotation)).await? {
-        KeySuccession::Rotated { successor, .. } => {
-            let secret = successor.secret.expose_secret();
-            let mut response = answer::issued(&successor.record, secret, desk.clock.now())?;
-            if let Some(location) = issue::location(&order.parts, 2, &successor.record.id) {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            Ok(response)
+        KeySuccession::Rotated { successor, predecessor } => {
+            order.changed(&predecessor);
+            Ok(successor)
         }
         KeySuccession::Outdated if tagged => Err(refusal::outdated()),
         KeySuccession::Outdated => Err(refusal::conflict("The API key was changed at the same time")),

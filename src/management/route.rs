@@ -35,6 +35,8 @@ pub enum Action {
     Usage,
     /// Revokes a key.
     Revoke,
+    /// Reads the audit trail.
+    Audit,
 }
 
 /// Where a call is made: one line of [`ROUTES`].
@@ -59,6 +61,7 @@ impl Endpoint {
 pub static ROUTES: &[Endpoint] = &[
     Endpoint::new(Method::POST, "/", Action::Issue),
     Endpoint::new(Method::GET, "/", Action::List),
+    Endpoint::new(Method::GET, "/audit", Action::Audit),
     Endpoint::new(Method::GET, "/{key_id}", Action::Read),
     Endpoint::new(Method::PATCH, "/{key_id}", Action::Update),
     Endpoint::new(Method::DELETE, "/{key_id}", Action::Revoke),

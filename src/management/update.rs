@@ -21,7 +21,12 @@ pub(super) async fn answer(desk: &Desk, order: &Order, body: Body) -> Result<Res
     let Some(change) = confined(change, desk, order)? else {
         return answer::key(&key, desk.clock.now());
     };
-    let changed = changed(desk.ask(desk.store.update(&key.id, change)).await?)?;
+    let update = match &desk.single {
+        None => desk.ask(desk.store.update(&key.id, change)).await?,
+        Some(single) => single.update(desk, &key, change).await?,
+    };
+    let changed = changed(update)?;
+    order.changed(&changed);
     answer::key(&changed, desk.clock.now())
 }
 

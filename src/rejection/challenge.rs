@@ -21,7 +21,8 @@ pub(crate) struct Challenges {
 }
 
 impl Challenges {
-    pub(crate) fn new(locations: &[CredentialLocation], realm: &Realm) -> Self {
+    /// `tokens`: users' tokens travel as Bearer, beside or among the keys.
+    pub(crate) fn new(locations: &[CredentialLocation], tokens: bool, realm: &Realm) -> Self {
         let mut bare = Vec::new();
         let mut headers: Vec<String> = Vec::new();
         for location in locations {
@@ -33,6 +34,10 @@ impl Challenges {
             };
             bare.push(challenge);
             headers.push(location.header_name().to_owned());
+        }
+        let bearer = format!("Bearer realm=\"{realm}\"");
+        if tokens && !bare.contains(&bearer) {
+            bare.push(bearer);
         }
         // RFC 9110 §15.5.2: a 401 carries at least one challenge, also where no header takes a key.
         if bare.is_empty() {
@@ -56,8 +61,8 @@ impl Challenges {
             RejectionReason::MissingKey | RejectionReason::MissingUserToken => &self.plain,
             RejectionReason::AmbiguousCredentials => &self.invalid_request,
             RejectionReason::InsufficientScope { required, .. } => {
-                scoped =
-                    values(&self.bare, &format!(", error=\"insufficient_scope\", scope=\"{}\"", required.scopes()));
+                let error = format!(", error=\"insufficient_scope\", scope=\"{}\"", required.scopes());
+                scoped = values(&self.bare, &error);
                 &scoped
             }
             reason if reason.status() == http::StatusCode::UNAUTHORIZED => &self.invalid_token,
@@ -91,7 +96,7 @@ mod tests {
     fn challenges(reason: &RejectionReason) -> Vec<String> {
         let locations = [CredentialLocation::header("X-API-Key"), CredentialLocation::bearer()];
         let mut headers = HeaderMap::new();
-        Challenges::new(&locations, &Realm::from_static("api")).append(reason, &mut headers);
+        Challenges::new(&locations, false, &Realm::from_static("api")).append(reason, &mut headers);
         let values = headers.get_all(header::WWW_AUTHENTICATE).into_iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect()
     }
@@ -128,7 +133,7 @@ mod tests {
         ];
         let realm = Realm::from_static("api");
         let phrase = "X-API-Key header, Authorization: Bearer token or key query parameter";
-        assert_eq!(Challenges::new(&three, &realm).phrase, phrase);
-        assert_eq!(Challenges::new(&three[2..], &realm).plain.len(), 1, "a 401 always has a challenge");
+        assert_eq!(Challenges::new(&three, false, &realm).phrase, phrase);
+        assert_eq!(Challenges::new(&three[2..], false, &realm).plain.len(), 1, "a 401 always has a challenge");
     }
 }

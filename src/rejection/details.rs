@@ -1,56 +1,94 @@
 //! The message of a refusal, and the facts that it gives to programs.
 
-use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
 
-use serde::Serializer;
 use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::{Challenges, RejectionReason};
+use crate::key::ScopeRequirement;
+use crate::limit::Quota;
+
+/// What happened and what to do, in one sentence, for the styles that are read by people.
+pub(super) struct Message<'a>(Said<'a>);
+
+enum Said<'a> {
+    Fixed(&'a str),
+    Missing(&'a Challenges),
+    Scope(&'a ScopeRequirement),
+    Limited { limit: u32, period: Duration, seconds: u64 },
+    Later { what: &'static str, seconds: u64 },
+}
+
+impl<'a> Message<'a> {
+    pub(super) const fn of(text: &'a str) -> Self {
+        Self(Said::Fixed(text))
+    }
+}
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = match &self.0 {
+            Said::Fixed(text) => return f.write_str(text),
+            Said::Missing(challenges) => return write!(f, "Provide API key via {}", challenges.phrase),
+            Said::Scope(required) => return write!(f, "This request needs the scope {required}"),
+            Said::Limited { limit, period, seconds } => {
+                write!(f, "Too many requests. Limit: {}. ", Quota::new(*limit, *period))?;
+                seconds
+            }
+            Said::Later { what, seconds } => {
+                write!(f, "{what}. ")?;
+                seconds
+            }
+        };
+        match seconds {
+            1 => f.write_str("Try again in 1 second."),
+            seconds => write!(f, "Try again in {seconds} seconds."),
+        }
+    }
+}
+
+impl Serialize for Message<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Said::Fixed(text) => serializer.serialize_str(text),
+            _ => serializer.collect_str(self),
+        }
+    }
+}
 
 impl RejectionReason {
-    /// What happened and what to do, in one sentence, for the styles that are read by people.
-    pub(super) fn message(&self, challenges: &Challenges) -> Cow<'_, str> {
-        Cow::Borrowed(match self {
-            Self::MissingKey => return format!("Provide API key via {}", challenges.phrase).into(),
-            Self::InvalidKey => "The provided API key is invalid",
-            Self::AmbiguousCredentials => "Send one API key, once",
-            Self::RevokedKey { .. } => "The API key has been revoked",
-            Self::DisabledKey { .. } => "The API key is disabled",
-            Self::ExpiredKey { .. } => "The API key has expired",
-            Self::InvalidSession => "The session is not valid; sign in again",
-            Self::InvalidUserToken => "The user token is not valid; sign in again",
-            Self::MissingUserToken => "Send a user token beside the API key",
-            Self::IpNotAllowed => "Requests from this address are not allowed",
-            Self::OriginNotAllowed => "The API key may not be used from this origin",
-            Self::InsufficientScope { required, .. } => {
-                return format!("This request needs the scope {required}").into();
+    pub(super) fn message<'a>(&'a self, challenges: &'a Challenges) -> Message<'a> {
+        let seconds = self.retry_after_seconds().unwrap_or(1);
+        Message(match self {
+            Self::MissingKey => Said::Missing(challenges),
+            Self::InsufficientScope { required, .. } => Said::Scope(required),
+            Self::RateLimited { limit, period, .. } => Said::Limited { limit: *limit, period: *period, seconds },
+            Self::UsageExceeded { retry_after: Some(_) } => {
+                Said::Later { what: "The API key has no requests left", seconds }
             }
-            Self::OrganizationMismatch => "The user does not belong to the API key's organization",
-            Self::CrossSiteRequest => "Requests from other sites are not accepted with cookies; send an API key",
-            Self::RateLimited { limit, .. } => {
-                return format!("Too many requests. Limit: {limit}. {}", self.try_again()).into();
+            Self::TooManyFailures { .. } => Said::Later { what: "Too many failed attempts from this address", seconds },
+            Self::Unavailable { .. } => Said::Later { what: "Authentication is temporarily unavailable", seconds },
+            Self::InvalidKey => Said::Fixed("The provided API key is invalid"),
+            Self::AmbiguousCredentials => Said::Fixed("Send one API key, once"),
+            Self::RevokedKey { .. } => Said::Fixed("The API key has been revoked"),
+            Self::DisabledKey { .. } => Said::Fixed("The API key is disabled"),
+            Self::ExpiredKey { .. } => Said::Fixed("The API key has expired"),
+            Self::InvalidSession => Said::Fixed("The session is not valid; sign in again"),
+            Self::InvalidUserToken => Said::Fixed("The user token is not valid; sign in again"),
+            Self::MissingUserToken => Said::Fixed("This request needs a user who is signed in"),
+            Self::IpNotAllowed => Said::Fixed("Requests from this address are not allowed"),
+            Self::OriginNotAllowed => Said::Fixed("The API key may not be used from this origin"),
+            Self::OrganizationMismatch => Said::Fixed("The user does not belong to the API key's organization"),
+            Self::CrossSiteRequest => {
+                Said::Fixed("Requests from other sites are not accepted with cookies; send an API key")
             }
-            Self::UsageExceeded { retry_after: None } => "The API key has no requests left",
-            Self::UsageExceeded { .. } => {
-                return format!("The API key has no requests left. {}", self.try_again()).into();
-            }
-            Self::TooManyFailures { .. } => {
-                return format!("Too many failed attempts from this address. {}", self.try_again()).into();
-            }
-            Self::Unavailable { .. } => {
-                return format!("Authentication is temporarily unavailable. {}", self.try_again()).into();
-            }
-            Self::Forbidden => "The caller may not do this",
-            Self::NotConfigured => "The service does not authenticate this route",
-            Self::Other(other) => &other.message,
+            Self::UsageExceeded { retry_after: None } => Said::Fixed("The API key has no requests left"),
+            Self::Forbidden => Said::Fixed("The caller may not do this"),
+            Self::NotConfigured => Said::Fixed("The service does not authenticate this route"),
+            Self::Other(other) => Said::Fixed(&other.message),
         })
-    }
-
-    fn try_again(&self) -> String {
-        match self.retry_after_seconds().unwrap_or(1) {
-            1 => "Try again in 1 second.".to_owned(),
-            seconds => format!("Try again in {seconds} seconds."),
-        }
     }
 
     /// Whether there are facts at all.
@@ -87,7 +125,9 @@ impl RejectionReason {
                 map.serialize_entry("required", &required.scopes())?;
                 map.serialize_entry("granted", granted)?;
             }
-            Self::RateLimited { limit, .. } => map.serialize_entry("limit", limit)?,
+            Self::RateLimited { limit, period, .. } => {
+                map.serialize_entry("limit", &format_args!("{}", Quota::new(*limit, *period)))?;
+            }
             Self::Other(other) => {
                 for (name, value) in &other.details {
                     map.serialize_entry(name, value)?;
@@ -109,7 +149,7 @@ pub(super) struct Details<'a> {
     pub(super) request_id: Option<&'a str>,
 }
 
-impl serde::Serialize for Details<'_> {
+impl Serialize for Details<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         self.reason.write_details(self.challenges, &mut map)?;

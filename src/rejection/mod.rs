@@ -1,20 +1,23 @@
 //! Why a request was refused, as data. A [`Style`] makes a response of it.
 
+mod bodies;
 mod challenge;
 mod details;
+mod grpc;
 mod render;
 mod style;
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use crate::clock::Timestamp;
-use crate::key::{KeyId, Realm, ScopeRequirement, ScopeSet};
+use crate::key::{KeyId, KeyRef, Realm, ScopeRequirement, ScopeSet};
 
 pub use style::Style;
 
@@ -26,10 +29,10 @@ pub(crate) use render::{Audience, Renderer};
 /// Handlers get one from [`AuthContext::require`](crate::AuthContext::require) and from the extractors, or make one with
 /// [`Rejection::new`], and return it as their response. The layer then renders it in its own style, with the request's
 /// id and the challenges, and writes the audit event. Outer layers find it in the response's extensions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Rejection {
     reason: RejectionReason,
-    key_id: Option<KeyId>,
+    key: Option<KeyRef>,
 }
 
 impl Rejection {
@@ -86,27 +89,46 @@ impl Rejection {
     }
 
     /// The key that was refused, for the log: only known when its secret was right.
-    pub const fn key_id(&self) -> Option<&KeyId> {
-        self.key_id.as_ref()
+    pub fn key_id(&self) -> Option<&KeyId> {
+        self.key.as_ref().map(|key| &key.id)
+    }
+
+    /// The record of that key.
+    pub(crate) const fn key(&self) -> Option<&KeyRef> {
+        self.key.as_ref()
     }
 
     /// A response that stands for this refusal until the layer has written it; in flat JSON, should there be no layer.
     pub(crate) fn into_unrendered(self) -> Response<Bytes> {
-        let renderer = Renderer::new(Style::flat(), Challenges::new(&[], &Realm::from_static("api")), true);
-        let mut response = renderer.render(self.clone(), Audience::default(), None);
+        static RENDERER: LazyLock<Renderer> = LazyLock::new(|| {
+            Renderer::new(Style::flat(), Challenges::new(&[], false, &Realm::from_static("api")), true)
+        });
+        let mut response = RENDERER.render(self.clone(), Audience::default(), None, 0);
         response.extensions_mut().insert(Unrendered(self));
         response
     }
 
-    pub(crate) fn with_key(mut self, id: &KeyId) -> Self {
-        self.key_id = Some(id.clone());
+    pub(crate) fn with_key(mut self, key: &KeyRef) -> Self {
+        self.key = Some(key.clone());
         self
+    }
+}
+
+impl PartialEq for Rejection {
+    fn eq(&self, other: &Self) -> bool {
+        self.reason == other.reason && self.key_id() == other.key_id()
     }
 }
 
 impl From<RejectionReason> for Rejection {
     fn from(reason: RejectionReason) -> Self {
-        Self { reason, key_id: None }
+        Self { reason, key: None }
+    }
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection").field("reason", &self.reason).field("key_id", &self.key_id()).finish()
     }
 }
 
@@ -149,9 +171,9 @@ pub enum RejectionReason {
     },
     /// A session is needed, and the one presented is no good.
     InvalidSession,
-    /// A user's token is needed beside the key, and the one presented is no good.
+    /// A user's token is needed, and the one presented is no good.
     InvalidUserToken,
-    /// A user's token is needed beside the key.
+    /// A user is needed, and no session or token was presented.
     MissingUserToken,
     /// The address may not call. It is logged, and not echoed.
     IpNotAllowed,
@@ -170,8 +192,10 @@ pub enum RejectionReason {
     CrossSiteRequest,
     /// A limit is reached.
     RateLimited {
-        /// The limit, as a person reads it: `100 requests per hour`.
-        limit: Cow<'static, str>,
+        /// How many requests are allowed,
+        limit: u32,
+        /// in how long.
+        period: Duration,
         /// When the next request may be admitted.
         retry_after: Duration,
     },
@@ -209,6 +233,29 @@ pub struct Other {
 }
 
 impl RejectionReason {
+    /// How many reasons have nothing that differs from one request to the next.
+    pub(crate) const PLAIN: usize = 13;
+
+    /// The number of such a reason.
+    fn plain(&self) -> Option<usize> {
+        Some(match self {
+            Self::MissingKey => 0,
+            Self::InvalidKey => 1,
+            Self::AmbiguousCredentials => 2,
+            Self::InvalidSession => 3,
+            Self::InvalidUserToken => 4,
+            Self::MissingUserToken => 5,
+            Self::IpNotAllowed => 6,
+            Self::OriginNotAllowed => 7,
+            Self::OrganizationMismatch => 8,
+            Self::CrossSiteRequest => 9,
+            Self::UsageExceeded { retry_after: None } => 10,
+            Self::Forbidden => 11,
+            Self::NotConfigured => 12,
+            _ => return None,
+        })
+    }
+
     /// The status of the response.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -274,7 +321,7 @@ impl RejectionReason {
             Self::ExpiredKey { .. } => "API key expired",
             Self::InvalidSession => "Invalid session",
             Self::InvalidUserToken => "Invalid user token",
-            Self::MissingUserToken => "User token required",
+            Self::MissingUserToken => "Sign-in required",
             Self::IpNotAllowed => "Access denied from this IP address",
             Self::OriginNotAllowed => "Access denied from this origin",
             Self::InsufficientScope { .. } => "Insufficient scope",

@@ -26,6 +26,14 @@ pub(super) fn is_plain(path: &str) -> bool {
 
 /// Whether a lenient service reads the path as it is written.
 pub(super) fn is_usual(path: &str) -> bool {
+    // Most paths have none of what the rest of this looks for.
+    let is_common = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_');
+    let bytes = path.as_bytes();
+    let common = bytes.iter().fold(true, |all, byte| all & is_common(*byte));
+    let empty_segment = bytes.iter().zip(bytes.iter().skip(1)).fold(false, |any, pair| any | (pair == (&b'/', &b'/')));
+    if common && !empty_segment {
+        return path == "/" || !path.ends_with('/');
+    }
     let mut previous = 0;
     for byte in path.bytes() {
         if matches!(byte, b'%' | b';' | b'\\' | b'A'..=b'Z') || (previous == b'/' && matches!(byte, b'/' | b'.')) {

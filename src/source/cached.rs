@@ -30,12 +30,17 @@
 //!    plus [`stale_on_error`](CachedBuilder::stale_on_error) if that is set and the source cannot be asked.
 //! 3. **One call to the source a digest**, however many ask at the same time. If the caller who asks goes away, another
 //!    one of them takes over. An error is told to all who waited, and not kept.
-//! 4. **Made-up keys evict no real one.** Absences have room of their own, and take about 110 bytes each, at most
+//! 4. **A slow source is not buried.** No more than [`max_loads`](CachedBuilder::max_loads) digests are asked for at once; the
+//!    others wait for their turn, and for the [`deadline`](CachedBuilder::deadline) no longer than those.
+//! 5. **Made-up keys evict no real one.** Absences have room of their own, and take about 110 bytes each, at most
 //!    [`negative_capacity`](CachedBuilder::negative_capacity) of them.
-//! 5. **Nothing is judged here.** Expiry, realm, environment and all else are judged by each layer for each request, whether
+//! 6. **Nothing is judged here.** Expiry, realm, environment and all else are judged by each layer for each request, whether
 //!    the record was in memory or not.
 //!
 //! # After a change
+//!
+//! Over a [`KeyStore`](super::KeyStore) the cache is one itself: change keys through it, and it forgets them before it answers.
+//! What is changed past it needs to be said.
 //!
 //! Tell the cache after the store has the change: [`Cached::invalidate`] on this node, and the bus of your choice
 //! ([`Invalidations`]) on the others. A new key needs that only where it can be presented before its store knows it:
@@ -50,20 +55,30 @@ mod history;
 mod invalidation;
 mod listen;
 mod load;
+#[cfg(feature = "redis")]
+mod redis;
+mod store;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use self::desk::Desk;
 use self::entries::{Entries, Entry};
 use super::{KeyScheme, KeySource, Lookup};
 use crate::clock::{Clock, Timestamp};
+use crate::instruments::{CacheInstruments, Known};
 use crate::key::{KeyDigest, KeyId, KeyRef};
 
 pub use self::builder::CachedBuilder;
 pub use self::error::CachedError;
 pub use self::invalidation::{Invalidation, Invalidations, LocalInvalidations, LocalSubscription};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisInvalidations, RedisSubscription, RedisSubscriptionError};
+#[cfg(feature = "redis")]
+pub use crate::redis_link::RedisLinkError;
 
 /// A source, and a memory of what it answered. Clones share both. See the [module](self) for what it promises.
 pub struct Cached<S>(Arc<Inner<S>>);
@@ -75,21 +90,25 @@ struct Inner<S> {
     clock: Arc<dyn Clock>,
     entries: Entries,
     desk: Mutex<Desk>,
+    /// How many digests may be asked for at once.
+    places: Semaphore,
+    instruments: CacheInstruments,
 }
 
-/// For how long answers are good.
+/// For how long answers are good, and how the source is asked.
 struct Terms {
     ttl: Duration,
     negative_ttl: Duration,
     stale_for: Duration,
     deadline: Duration,
+    max_loads: usize,
 }
 
 impl Terms {
     /// A record that the source was asked for then. What has changed since, it may not say.
-    fn entry(&self, key: KeyRef, asked_at: Timestamp) -> Entry {
+    fn entry(&self, key: KeyRef, asked_at: Timestamp, doubts: u32) -> Entry {
         let fresh_until = asked_at.saturating_add(self.ttl);
-        Entry { key, fresh_until, usable_until: fresh_until.saturating_add(self.stale_for) }
+        Entry { key, fresh_until, usable_until: fresh_until.saturating_add(self.stale_for), doubts }
     }
 }
 
@@ -105,9 +124,11 @@ impl<S: KeySource> Cached<S> {
     }
 
     fn with(source: S, terms: Terms, capacity: usize, negative_capacity: usize, clock: Arc<dyn Clock>) -> Self {
-        let name = source.name().into();
+        let name: Arc<str> = source.name().into();
         let entries = Entries::new(capacity, negative_capacity);
-        Self(Arc::new(Inner { source, name, terms, clock, entries, desk: Mutex::new(Desk::new()) }))
+        let (desk, places) = (Mutex::new(Desk::new()), Semaphore::new(terms.max_loads));
+        let instruments = CacheInstruments::new(&name);
+        Self(Arc::new(Inner { source, name, terms, clock, entries, desk, places, instruments }))
     }
 }
 
@@ -142,7 +163,21 @@ impl<S> Cached<S> {
 
     /// Does what `invalidation` says.
     pub fn apply(&self, invalidation: Invalidation) {
+        self.0.instruments.invalidated(invalidation.what());
         self.0.desk().invalidate(&self.0.entries, invalidation);
+        self.0.count_entries();
+    }
+
+    /// Takes note that invalidations are not heard: records that may be used if the source fails are kept for that alone.
+    fn doubt_all(&self) {
+        if self.0.terms.stale_for.is_zero() {
+            return self.invalidate_all();
+        }
+        {
+            let _desk = self.0.desk();
+            self.0.entries.doubt();
+        }
+        self.0.count_entries();
     }
 
     /// How many records are in memory, good or past their time.
@@ -166,6 +201,10 @@ impl<S> Inner<S> {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn count_entries(&self) {
+        self.instruments.entries(|| self.entries.len(), || self.entries.absences());
+    }
 }
 
 impl<S: KeySource> KeySource for Cached<S> {
@@ -184,7 +223,22 @@ impl<S: KeySource> KeySource for Cached<S> {
     }
 
     fn find_now(&self, digest: &KeyDigest) -> Lookup {
-        self.0.entries.lookup(digest, self.0.clock.now())
+        let found = self.0.entries.lookup(digest, self.0.clock.now());
+        self.0.instruments.looked_up(known(&found));
+        found
+    }
+
+    fn forget(&self, digest: &KeyDigest) {
+        self.invalidate_digest(digest);
+    }
+}
+
+/// What a lookup says for those who count.
+fn known(found: &Lookup) -> Known {
+    match found {
+        Lookup::Found(_) => Known::Record,
+        Lookup::Absent => Known::Absence,
+        Lookup::Ask => Known::Nothing,
     }
 }
 

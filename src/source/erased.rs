@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::{KeyScheme, KeySource, Lookup};
+use super::{KeyScheme, KeySource, KeyStore, KeyUsage, Lookup};
 use crate::error::StoreError;
 use crate::key::{KeyDigest, KeyRef};
 
@@ -15,6 +15,7 @@ pub(crate) trait ErasedSource: Send + Sync + 'static {
     fn schemes(&self) -> Vec<KeyScheme>;
     fn find<'a>(&'a self, digest: &'a KeyDigest) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
     fn find_now(&self, digest: &KeyDigest) -> Lookup;
+    fn forget(&self, digest: &KeyDigest);
 }
 
 impl<S: KeySource> ErasedSource for S {
@@ -36,6 +37,34 @@ impl<S: KeySource> ErasedSource for S {
     fn find_now(&self, digest: &KeyDigest) -> Lookup {
         KeySource::find_now(self, digest)
     }
+
+    fn forget(&self, digest: &KeyDigest) {
+        KeySource::forget(self, digest);
+    }
+}
+
+/// What a [`KeyStore`] of any type is to those who only hand it usage.
+pub(crate) trait ErasedUsageStore: Send + Sync + 'static {
+    fn name(&self) -> &str;
+    fn schemes(&self) -> Vec<KeyScheme>;
+    fn record_usage<'a>(&'a self, usage: &'a [KeyUsage]) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+impl<S: KeyStore> ErasedUsageStore for S {
+    fn name(&self) -> &str {
+        KeySource::name(self)
+    }
+
+    fn schemes(&self) -> Vec<KeyScheme> {
+        KeySource::schemes(self)
+    }
+
+    fn record_usage<'a>(&'a self, usage: &'a [KeyUsage]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let recorded = KeyStore::record_usage(self, usage).await;
+            recorded.map_err(|error| StoreError::new(KeySource::name(self), "record usage", error))
+        })
+    }
 }
 
 #[cfg(feature = "management")]
@@ -44,7 +73,7 @@ mod store {
     use crate::key::{KeyId, KeyRef};
     use crate::source::{
         IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeySource, KeyStore, KeySuccession, KeyUpdate,
-        NewKey,
+        NewKey, UsagePoint, UsageRange,
     };
 
     /// A [`KeyStore`] of any type.
@@ -66,6 +95,11 @@ mod store {
             id: &'a KeyId,
             reason: Option<String>,
         ) -> BoxFuture<'a, Result<Option<KeyRef>, StoreError>>;
+        fn usage_series<'a>(
+            &'a self,
+            id: &'a KeyId,
+            range: &'a UsageRange,
+        ) -> BoxFuture<'a, Result<Option<Vec<UsagePoint>>, StoreError>>;
     }
 
     impl<S: KeyStore> ErasedStore for S {
@@ -120,6 +154,16 @@ mod store {
             Box::pin(
                 async move { KeyStore::revoke(self, id, reason).await.map_err(|e| named(self, "revoke a key", e)) },
             )
+        }
+
+        fn usage_series<'a>(
+            &'a self,
+            id: &'a KeyId,
+            range: &'a UsageRange,
+        ) -> BoxFuture<'a, Result<Option<Vec<UsagePoint>>, StoreError>> {
+            Box::pin(async move {
+                KeyStore::usage_series(self, id, range).await.map_err(|e| named(self, "read the usage of a key", e))
+            })
         }
     }
 

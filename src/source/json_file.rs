@@ -3,6 +3,7 @@
 mod builder;
 mod disk;
 mod error;
+mod series;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -14,11 +15,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::{
-    IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore, KeySuccession,
-    KeyUpdate, KeyUsage, Lookup, MemoryKeys, MemoryKeysError, NewKey,
+    IssuedKey, KeyAdoption, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore,
+    KeySuccession, KeyUpdate, KeyUsage, Lookup, MemoryKeys, MemoryKeysError, NewKey, UsagePoint, UsageRange,
 };
 use crate::clock::Timestamp;
-use crate::key::{KeyDigest, KeyFormat, KeyId, KeyRef};
+use crate::key::{KeyDigest, KeyFormat, KeyId, KeyRecord, KeyRef};
+use crate::private_file::{Lock, folder};
 use error::{Complaint, Kind};
 
 pub use builder::JsonFileKeysBuilder;
@@ -64,6 +66,10 @@ const NAME: &str = "json-file";
 ///   could not be brought onto the disk after the rename: what is in the file then counts, and is seen as another's
 ///   change.
 ///
+/// How often keys were used, for the last 14 days by the hour and for the last 400 by the day, is in a file of its own,
+/// `<file>.usage`, so that the one with the keys stays short: up to 10 kB a key. It is written after the file of keys, under
+/// the same lock. If it cannot be, the log says so (`tower_api_key::store`), and the uses stay recorded with the keys alone.
+///
 /// A write takes the disk's time and the whole file's length: meant for some thousand keys. In a Tokio runtime it happens
 /// on the threads for blocking work, else on the calling one. A caller that stops waiting does not stop the write.
 #[derive(Clone)]
@@ -106,7 +112,7 @@ impl JsonFileKeys {
     }
 
     fn start(path: PathBuf, keys: MemoryKeys, every: Option<Duration>) -> Result<Self, JsonFileError> {
-        if !disk::folder(&path).is_dir() {
+        if !folder(&path).is_dir() {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(JsonFileError::new(&path, Kind::Io("be opened, for it has no folder", missing)));
         }
@@ -148,11 +154,19 @@ impl JsonFileKeys {
         T: Send + 'static,
         E: Into<MemoryKeysError>,
     {
+        self.wait(move |shared| shared.change(change)).await
+    }
+
+    /// The outcome of `work`, which waits for the disk.
+    async fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, JsonFileError> + Send + 'static,
+    ) -> Result<T, JsonFileError> {
         let shared = Arc::clone(&self.0);
         if tokio::runtime::Handle::try_current().is_err() {
-            return shared.change(change);
+            return work(&shared);
         }
-        match tokio::task::spawn_blocking(move || shared.change(change)).await {
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
             Ok(outcome) => outcome,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -222,9 +236,18 @@ impl Shared {
         &self,
         change: impl FnOnce(&MemoryKeys) -> Result<T, E>,
     ) -> Result<T, JsonFileError> {
+        self.change_then(change, |_, _| {})
+    }
+
+    /// The same, and `then` is done with the file's path and its keys before another process may write.
+    fn change_then<T, E: Into<MemoryKeysError>>(
+        &self,
+        change: impl FnOnce(&MemoryKeys) -> Result<T, E>,
+        then: impl FnOnce(&Path, &MemoryKeys),
+    ) -> Result<T, JsonFileError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let target = disk::resolved(&self.path);
-        let _lock = disk::Lock::acquire(&target).map_err(|kind| self.failed(kind))?;
+        let _lock = Lock::acquire(&target).map_err(|error| self.failed(error))?;
         let mut seen = self.seen();
         self.refresh(&mut seen)
             .map_err(|error| if error.is_broken() { self.failed(Kind::Broken(Box::new(error))) } else { error })?;
@@ -236,6 +259,7 @@ impl Shared {
             self.publish(draft);
             (seen.text, seen.stamp) = (Some(text), Some(stamp));
         }
+        then(&target, &self.keys());
         Ok(outcome)
     }
 }
@@ -285,6 +309,10 @@ impl KeyStore for JsonFileKeys {
         self.change(move |keys| keys.issue_now(key)).await
     }
 
+    async fn adopt(&self, record: KeyRecord) -> Result<KeyAdoption, JsonFileError> {
+        self.change(move |keys| Ok::<_, MemoryKeysError>(keys.adopt_now(record))).await
+    }
+
     async fn get(&self, id: &KeyId) -> Result<Option<KeyRef>, JsonFileError> {
         Ok(self.0.keys().get_now(id))
     }
@@ -319,10 +347,21 @@ impl KeyStore for JsonFileKeys {
 
     async fn record_usage(&self, usage: &[KeyUsage]) -> Result<(), JsonFileError> {
         let usage = usage.to_owned();
-        let record = move |keys: &MemoryKeys| {
-            keys.record_usage_now(&usage);
-            Ok::<_, MemoryKeysError>(())
+        let record = move |shared: &Shared| {
+            let add = |keys: &MemoryKeys| {
+                keys.record_usage_now(&usage);
+                Ok::<_, MemoryKeysError>(())
+            };
+            shared.change_then(add, |path, keys| series::add(path, &usage, keys))
         };
-        self.change(record).await
+        self.wait(record).await
+    }
+
+    async fn usage_series(&self, id: &KeyId, range: &UsageRange) -> Result<Option<Vec<UsagePoint>>, JsonFileError> {
+        let (id, range) = (id.clone(), *range);
+        let points = move |shared: &Shared| {
+            series::points(&disk::resolved(&shared.path), &id, &range).map_err(|kind| shared.failed(kind))
+        };
+        self.wait(points).await.map(Some)
     }
 }

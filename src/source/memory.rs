@@ -1,33 +1,32 @@
 //! Keys in this process.
 
 mod builder;
+mod index;
+mod near;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use papaya::HashMap as ConcurrentMap;
 
-use super::store::KeyCursor;
+use self::index::Index;
+use super::store::{self, Issuer};
 use super::{
-    IssuedKey, KeyChange, KeyFilter, KeyLife, KeyLifeRefusal, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore,
-    KeySuccession, KeyUpdate, KeyUsage, Lookup, NewKey,
+    IssuedKey, KeyAdoption, KeyChange, KeyFilter, KeyLife, KeyLifeRefusal, KeyPage, KeyRotation, KeyScheme, KeySource,
+    KeyStore, KeySuccession, KeyUpdate, KeyUsage, Lookup, NewKey, UsagePoint, UsageRange,
 };
-use crate::clock::{Clock, Timestamp};
-use crate::key::{
-    DigestHasher, Environment, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRef, KeyState, RandomError,
-    SecretKey,
-};
+use crate::clock::Timestamp;
+use crate::key::{DigestHasher, KeyDigest, KeyId, KeyRecord, KeyRef, KeyState, RandomError};
 
 pub use builder::MemoryKeysBuilder;
 
 /// A store that keeps its keys in memory: for tests, for keys that are loaded at the start, and as the index of stores
 /// that keep them elsewhere as well. Clones share the keys.
 ///
-/// Looking a key up takes no lock and writes nothing that is shared.
+/// Looking a key up takes no lock and writes nothing that is shared. How often keys are used is known for the last 14 days
+/// by the hour, and for the last 400 by the day.
 ///
 /// ```
 /// # tokio_test::block_on(async {
@@ -43,27 +42,9 @@ pub use builder::MemoryKeysBuilder;
 pub struct MemoryKeys(Arc<Inner>);
 
 struct Inner {
-    settings: Settings,
+    issuer: Issuer,
     by_digest: ConcurrentMap<KeyDigest, KeyRef, DigestHasher>,
     index: Mutex<Index>,
-}
-
-#[derive(Clone)]
-struct Settings {
-    name: &'static str,
-    formats: Vec<KeyFormat>,
-    hashers: Vec<KeyHasher>,
-    clock: Arc<dyn Clock>,
-    life: KeyLife,
-}
-
-/// What only management asks for. Its lock is also the one that writers hold, so that no change is lost.
-#[derive(Default)]
-struct Index {
-    by_id: HashMap<KeyId, KeyDigest>,
-    by_age: BTreeMap<KeyCursor, KeyDigest>,
-    /// How many changes were made.
-    changes: u64,
 }
 
 impl MemoryKeys {
@@ -77,9 +58,9 @@ impl MemoryKeys {
         MemoryKeysBuilder::default()
     }
 
-    fn of(settings: Settings) -> Self {
+    fn of(issuer: Issuer) -> Self {
         let by_digest = ConcurrentMap::with_hasher(DigestHasher::default());
-        Self(Arc::new(Inner { settings, by_digest, index: Mutex::default() }))
+        Self(Arc::new(Inner { issuer, by_digest, index: Mutex::default() }))
     }
 
     /// Takes in a record that was made elsewhere.
@@ -101,12 +82,12 @@ impl MemoryKeys {
     }
 
     pub(super) fn lookup(&self, digest: &KeyDigest) -> Option<KeyRef> {
-        self.0.by_digest.pin().get(digest).cloned()
+        self.0.by_digest.pin().get(digest).map(near::near)
     }
 
     /// A store of the same settings without keys.
     pub(super) fn emptied(&self) -> Self {
-        Self::of(self.0.settings.clone())
+        Self::of(self.0.issuer.clone())
     }
 
     /// A store of the same settings and keys, which changes apart from this one.
@@ -114,12 +95,10 @@ impl MemoryKeys {
         let fork = self.emptied();
         {
             let (from, mut to) = (self.index(), fork.index());
-            to.by_id.clone_from(&from.by_id);
-            to.by_age.clone_from(&from.by_age);
-            let records = self.0.by_digest.pin();
+            *to = from.fork();
             let copies = fork.0.by_digest.pin();
-            for (digest, record) in &records {
-                copies.insert(*digest, record.clone());
+            for record in from.oldest_first() {
+                copies.insert(record.digest, record.clone());
             }
         }
         fork
@@ -132,7 +111,7 @@ impl MemoryKeys {
 
     /// Every key, the oldest first.
     pub(super) fn oldest_first(&self) -> Vec<KeyRef> {
-        self.index().by_age.values().filter_map(|digest| self.lookup(digest)).collect()
+        self.index().oldest_first().cloned().collect()
     }
 
     /// The index, also after a panic elsewhere: it is changed by single inserts alone.
@@ -140,51 +119,30 @@ impl MemoryKeys {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn found(&self, index: &Index, id: &KeyId) -> Option<KeyRef> {
-        self.lookup(index.by_id.get(id)?)
-    }
-
     fn put(&self, index: &mut Index, record: KeyRef) -> Result<KeyRef, DuplicateKey> {
-        if index.by_id.contains_key(&record.id) || self.0.by_digest.pin().contains_key(&record.digest) {
+        if index.get(&record.id).is_some() || self.0.by_digest.pin().contains_key(&record.digest) {
             return Err(DuplicateKey { id: record.id.clone() });
         }
-        index.by_id.insert(record.id.clone(), record.digest);
-        index.by_age.insert(place(&record), record.digest);
         self.replace(index, &record);
         Ok(record)
     }
 
-    /// The record in place of the one that has its digest.
+    /// The record in place of the one that has its id and its digest.
     fn replace(&self, index: &mut Index, record: &KeyRef) {
-        index.changes += 1;
+        index.put(record);
         self.0.by_digest.pin().insert(record.digest, record.clone());
     }
 
     fn remove(&self, index: &mut Index, record: &KeyRecord) {
-        index.changes += 1;
-        index.by_id.remove(&record.id);
-        index.by_age.remove(&place(record));
+        index.remove(record);
         self.0.by_digest.pin().remove(&record.digest);
     }
 
-    /// A new key of this store's shape, and its record.
-    fn make(&self, key: NewKey, now: Timestamp) -> Result<(SecretKey, KeyRecord), RandomError> {
-        let Settings { name, formats, hashers, .. } = &self.0.settings;
-        let format = &formats[0];
-        let secret = format.generate(key.environment.as_ref().unwrap_or(&Environment::LIVE))?;
-        let text = secret.expose_secret();
-        let digest = hashers[0].digest(format.digested(text));
-        let mut record = KeyRecord::issued(KeyId::generate()?, digest, format, text, key);
-        record.source = Some((*name).into());
-        record.created_at = Some(now);
-        Ok((secret, record))
-    }
-
     pub(super) fn issue_now(&self, mut key: NewKey) -> Result<IssuedKey, MemoryKeysError> {
-        let now = self.0.settings.clock.now();
-        key.expires_at = self.0.settings.life.end(key.expires_at, now)?;
+        let now = self.0.issuer.now();
+        key.expires_at = self.0.issuer.life.end(key.expires_at, now)?;
         loop {
-            let (secret, record) = self.make(key.clone(), now)?;
+            let (secret, record) = self.0.issuer.make(key.clone(), now)?;
             // An id or a secret that exists already is as good as impossible, and another one is at hand.
             if let Ok(record) = self.insert(record) {
                 return Ok(IssuedKey { secret, record });
@@ -192,31 +150,30 @@ impl MemoryKeys {
         }
     }
 
+    pub(super) fn adopt_now(&self, mut record: KeyRecord) -> KeyAdoption {
+        record.source = Some(self.0.issuer.name.clone());
+        self.insert(record).map_or(KeyAdoption::Taken, KeyAdoption::Adopted)
+    }
+
     pub(super) fn get_now(&self, id: &KeyId) -> Option<KeyRef> {
-        self.found(&self.index(), id)
+        self.index().get(id).cloned()
     }
 
     pub(super) fn list_now(&self, filter: &KeyFilter) -> KeyPage {
-        let now = self.0.settings.clock.now();
-        let end = filter.cursor.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let now = self.0.issuer.now();
         let index = self.index();
-        let mut matching = index.by_age.range((Bound::Unbounded, end)).rev().filter_map(|(place, digest)| {
-            let record = self.lookup(digest)?;
-            filter.matches(&record, now).then_some((place, record))
-        });
-        let (mut items, mut last) = (Vec::new(), None);
-        for (place, record) in matching.by_ref().take(filter.limit) {
-            items.push(record);
-            last = Some(place.clone());
-        }
+        let before = index.newest_first_before(filter.cursor.as_ref());
+        let mut matching = before.filter(|record| filter.matches(record, now));
+        let items: Vec<KeyRef> = matching.by_ref().take(filter.limit).cloned().collect();
         let more = matching.next().is_some();
-        KeyPage::new(items, last.filter(|_| more))
+        let last = items.last().filter(|_| more).map(|record| store::place(record));
+        KeyPage::new(items, last)
     }
 
     pub(super) fn update_now(&self, id: &KeyId, change: KeyChange) -> KeyUpdate {
         let mut index = self.index();
-        let Some(found) = self.found(&index, id) else { return KeyUpdate::Absent };
-        match change.applied(&found, self.0.settings.life) {
+        let Some(found) = index.get(id).cloned() else { return KeyUpdate::Absent };
+        match change.applied(&found, self.0.issuer.life) {
             Ok(record) => {
                 let record = KeyRef::from(record);
                 self.replace(&mut index, &record);
@@ -228,46 +185,36 @@ impl MemoryKeys {
 
     pub(super) fn set_enabled_now(&self, id: &KeyId, enabled: bool) -> KeyUpdate {
         let mut index = self.index();
-        let Some(found) = self.found(&index, id) else { return KeyUpdate::Absent };
-        if found.revoked_at.is_some() {
-            return KeyUpdate::Conflict(found);
+        let Some(found) = index.get(id).cloned() else { return KeyUpdate::Absent };
+        match store::enabled(&found, enabled) {
+            Ok(record) => {
+                let record = KeyRef::from(record);
+                self.replace(&mut index, &record);
+                KeyUpdate::Changed(record)
+            }
+            Err(unchanged) => unchanged,
         }
-        if found.disabled != enabled {
-            return KeyUpdate::Changed(found);
-        }
-        let mut record = KeyRecord::clone(&found);
-        record.disabled = !enabled;
-        record.version += 1;
-        let record = KeyRef::from(record);
-        self.replace(&mut index, &record);
-        KeyUpdate::Changed(record)
     }
 
     pub(super) fn revoke_now(&self, id: &KeyId, reason: Option<String>) -> Option<KeyRef> {
         let mut index = self.index();
-        let found = self.found(&index, id)?;
-        if found.revoked_at.is_some() {
-            return Some(found);
-        }
-        let mut record = KeyRecord::clone(&found);
-        record.revoked_at = Some(self.0.settings.clock.now());
-        record.revoked_reason = reason;
-        record.version += 1;
+        let found = index.get(id).cloned()?;
+        let Some(record) = store::revoked(&found, reason, self.0.issuer.now()) else { return Some(found) };
         let record = KeyRef::from(record);
         self.replace(&mut index, &record);
         Some(record)
     }
 
     pub(super) fn rotate_now(&self, id: &KeyId, rotation: &KeyRotation) -> Result<KeySuccession, RandomError> {
-        let Settings { clock, life, .. } = &self.0.settings;
-        let now = clock.now();
+        let issuer = &self.0.issuer;
+        let now = issuer.now();
         let mut index = self.index();
-        let Some(found) = self.found(&index, id) else { return Ok(KeySuccession::Absent) };
+        let Some(found) = index.get(id).cloned() else { return Ok(KeySuccession::Absent) };
         if let Err(unchanged) = rotation.possible(&found, now) {
             return Ok(unchanged);
         }
         loop {
-            let (secret, mut successor) = self.make(rotation.heir(&found, *life, now), now)?;
+            let (secret, mut successor) = issuer.make(rotation.heir(&found, issuer.life, now), now)?;
             let mut predecessor = KeyRecord::clone(&found);
             rotation.link(&mut predecessor, &mut successor, now);
             let Ok(record) = self.put(&mut index, successor.into()) else { continue };
@@ -279,14 +226,14 @@ impl MemoryKeys {
 
     pub(super) fn purge_now(&self, before: Timestamp) -> usize {
         // No clock decides alone: what is not over yet stays, however late an instant is named.
-        let before = before.min(self.0.settings.clock.now());
+        let before = before.min(self.0.issuer.now());
         let mut index = self.index();
         let over = |record: &KeyRef| match record.state(before) {
             KeyState::Revoked => record.revoked_at.is_some_and(|at| at < before),
             KeyState::Expired => record.expires_at.is_some_and(|at| at < before),
             KeyState::Active | KeyState::Disabled | KeyState::Overlap => false,
         };
-        let over: Vec<_> = index.by_age.values().filter_map(|digest| self.lookup(digest)).filter(over).collect();
+        let over: Vec<_> = index.oldest_first().filter(|record| over(record)).cloned().collect();
         for record in &over {
             self.remove(&mut index, record);
         }
@@ -296,10 +243,18 @@ impl MemoryKeys {
     pub(super) fn record_usage_now(&self, usage: &[KeyUsage]) {
         let mut index = self.index();
         for used in usage {
-            let Some(found) = self.found(&index, &used.id) else { continue };
+            let Some(found) = index.get(&used.id).cloned() else { continue };
             let mut record = KeyRecord::clone(&found);
             used.add_to(&mut record);
-            self.replace(&mut index, &record.into());
+            if record.digest != found.digest && self.0.by_digest.pin().contains_key(&record.digest) {
+                record.digest = found.digest;
+            }
+            let record = KeyRef::from(record);
+            self.replace(&mut index, &record);
+            if record.digest != found.digest {
+                // It is found by its new one already.
+                self.0.by_digest.pin().remove(&found.digest);
+            }
         }
     }
 }
@@ -320,16 +275,11 @@ impl KeySource for MemoryKeys {
     type Error = MemoryKeysError;
 
     fn name(&self) -> &str {
-        self.0.settings.name
+        &self.0.issuer.name
     }
 
     fn schemes(&self) -> Vec<KeyScheme> {
-        let Settings { formats, hashers, .. } = &self.0.settings;
-        let with_each = |format: &KeyFormat| {
-            let format = format.clone();
-            hashers.iter().map(move |hasher| KeyScheme::new(format.clone(), hasher.clone()))
-        };
-        formats.iter().flat_map(with_each).collect()
+        self.0.issuer.schemes()
     }
 
     async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, MemoryKeysError> {
@@ -343,11 +293,15 @@ impl KeySource for MemoryKeys {
 
 impl KeyStore for MemoryKeys {
     fn life(&self) -> KeyLife {
-        self.0.settings.life
+        self.0.issuer.life
     }
 
     async fn issue(&self, key: NewKey) -> Result<IssuedKey, MemoryKeysError> {
         self.issue_now(key)
+    }
+
+    async fn adopt(&self, record: KeyRecord) -> Result<KeyAdoption, MemoryKeysError> {
+        Ok(self.adopt_now(record))
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<KeyRef>, MemoryKeysError> {
@@ -380,12 +334,13 @@ impl KeyStore for MemoryKeys {
 
     async fn record_usage(&self, usage: &[KeyUsage]) -> Result<(), MemoryKeysError> {
         self.record_usage_now(usage);
+        self.index().count(usage);
         Ok(())
     }
-}
 
-fn place(record: &KeyRecord) -> KeyCursor {
-    KeyCursor { created_at: record.created_at.unwrap_or(Timestamp::UNIX_EPOCH), id: record.id.clone() }
+    async fn usage_series(&self, id: &KeyId, range: &UsageRange) -> Result<Option<Vec<UsagePoint>>, MemoryKeysError> {
+        Ok(Some(self.index().points(id, range)))
+    }
 }
 
 /// A store in memory could not do what it was asked to.

@@ -8,15 +8,22 @@
 //! | [`MemoryKeys`] | in this process | yes |
 //! | [`EnvKeys`] | in environment variables, in plain text | no |
 //! | [`JsonFileKeys`] | in a JSON file, as digests | yes |
-//! | `Cached` (feature `cache`) | in memory for a while, in front of another source | no |
+//! | `SqliteKeys` (feature `sqlite`) | in a file of SQLite, as digests: for one machine | yes |
+//! | `PostgresKeys` (feature `postgres`) | in Postgres, as digests: for any number of nodes | yes |
+//! | `BetterAuthKeys` (features `sqlite`, `postgres`) | in Better Auth's own table | no |
+//! | `Cached` (feature `cache`) | in memory for a while, in front of another source | if that does |
 //! | [`Or`] | in one source, else in another ([`KeySource::or`]) | no |
+//!
+//! The features `sqlite` and `postgres` need Rust 1.94, as SQLx does. Compiling them needs no database.
+//!
+//! Keys that another system has issued move here by [`import`](mod@import).
 //!
 //! # Writing a source
 //!
 //! State which texts can be your keys and how they are digested, and find a record by its digest:
 //!
 //! ```
-//! use tower_api_key::key::{KeyDigest, KeyFormat, KeyHasher, KeyRecord, KeyRef};
+//! use tower_api_key::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyRecord, KeyRef};
 //! use tower_api_key::source::{KeyScheme, KeySource};
 //! # struct Row { id: String }
 //! # struct Database;
@@ -40,20 +47,28 @@
 //!     }
 //!
 //!     async fn find(&self, digest: &KeyDigest) -> Result<Option<KeyRef>, Self::Error> {
+//!         if digest.algorithm() != DigestAlgorithm::Sha256 {
+//!             return Ok(None); // the table has no others
+//!         }
 //!         let row = self.database.select_by_hash(digest.as_bytes()).await?;
 //!         Ok(row.map(|row| KeyRecord::new(row.id.parse().expect("ids are checked on insert"), *digest).into()))
 //!     }
 //! }
 //! ```
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod better_auth;
 #[cfg(feature = "cache")]
 pub mod cached;
 mod env;
 mod erased;
+pub mod import;
 mod json_file;
 mod memory;
 mod or;
 mod row;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod sql;
 mod store;
 
 use std::future::Future;
@@ -62,20 +77,26 @@ use std::sync::Arc;
 use crate::error::BoxError;
 use crate::key::{DigestAlgorithm, KeyDigest, KeyFormat, KeyHasher, KeyRef};
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use better_auth::{BetterAuthKeys, BetterAuthKeysBuilder, BetterAuthKeysError};
 #[cfg(feature = "cache")]
 pub use cached::Cached;
 pub use env::EnvKeys;
 pub use json_file::{JsonFileError, JsonFileKeys, JsonFileKeysBuilder};
 pub use memory::{DuplicateKey, MemoryKeys, MemoryKeysBuilder, MemoryKeysError};
 pub use or::{EitherError, Or};
+#[cfg(feature = "postgres")]
+pub use sql::PostgresKeys;
+#[cfg(feature = "sqlite")]
+pub use sql::SqliteKeys;
 pub use store::{
-    InvalidCursor, IssuedKey, KeyChange, KeyCursor, KeyFilter, KeyLife, KeyLifeRefusal, KeyPage, KeyRotation, KeyStore,
-    KeySuccession, KeyUpdate, KeyUsage, NewKey,
+    InvalidCursor, IssuedKey, KeyAdoption, KeyChange, KeyCursor, KeyFilter, KeyLife, KeyLifeRefusal, KeyPage,
+    KeyRehash, KeyRotation, KeyStore, KeySuccession, KeyUpdate, KeyUsage, NewKey, UsageBucket, UsagePoint, UsageRange,
 };
 
 #[cfg(feature = "management")]
 pub(crate) use erased::ErasedStore;
-pub(crate) use erased::{BoxFuture, ErasedSource};
+pub(crate) use erased::{BoxFuture, ErasedSource, ErasedUsageStore};
 
 /// Answers which record has a digest.
 ///
@@ -108,6 +129,12 @@ pub trait KeySource: Send + Sync + 'static {
     fn find_now(&self, digest: &KeyDigest) -> Lookup {
         let _ = digest;
         Lookup::Ask
+    }
+
+    /// Forgets what it remembers of a digest: its record, or that it has none. Called when a key has got a new digest,
+    /// with both. For sources that remember answers; the default is for those that do not, and does nothing.
+    fn forget(&self, digest: &KeyDigest) {
+        let _ = digest;
     }
 
     /// This source first, and `next` for keys that this one does not know.
@@ -196,5 +223,9 @@ impl<S: KeySource> KeySource for Arc<S> {
 
     fn find_now(&self, digest: &KeyDigest) -> Lookup {
         (**self).find_now(digest)
+    }
+
+    fn forget(&self, digest: &KeyDigest) {
+        (**self).forget(digest);
     }
 }

@@ -81,6 +81,11 @@ impl<A: KeySource, B: KeySource> KeySource for Or<A, B> {
             decided => decided,
         }
     }
+
+    fn forget(&self, digest: &KeyDigest) {
+        self.first.source.forget(digest);
+        self.second.source.forget(digest);
+    }
 }
 
 /// One of two sources could not tell.

@@ -1,10 +1,13 @@
 //! The writing half of a source of keys.
 
+mod adoption;
 mod change;
+mod issuer;
 mod life;
 mod list;
 mod new_key;
 mod rotation;
+mod series;
 mod usage;
 
 use std::future::Future;
@@ -12,14 +15,20 @@ use std::sync::Arc;
 
 use super::KeySource;
 use crate::clock::Timestamp;
-use crate::key::{KeyId, KeyRef};
+use crate::key::{KeyId, KeyRecord, KeyRef};
 
+pub use adoption::KeyAdoption;
 pub use change::{KeyChange, KeyUpdate};
+pub(super) use change::{enabled, revoked};
+pub(super) use issuer::Issuer;
 pub use life::{KeyLife, KeyLifeRefusal};
+pub(super) use list::place;
 pub use list::{InvalidCursor, KeyCursor, KeyFilter, KeyPage};
 pub use new_key::{IssuedKey, NewKey};
 pub use rotation::{KeyRotation, KeySuccession};
-pub use usage::KeyUsage;
+pub(super) use series::Series;
+pub use series::{UsageBucket, UsagePoint, UsageRange};
+pub use usage::{KeyRehash, KeyUsage};
 
 /// A source that keys can be issued from and changed in.
 ///
@@ -31,8 +40,9 @@ pub use usage::KeyUsage;
 /// 2. A key that has a successor never gains time.
 /// 3. Revoked and expired keys are found, and listed, until they are purged.
 /// 4. Changes count up [`version`](crate::key::KeyRecord::version); recording usage does not.
+/// 5. A digest is replaced only while it is the old one, and the old one finds the record until the new one does.
 ///
-/// No method has a default, since a weak one would not be noticed. The suites of `tower_api_key::testing::conformance`
+/// No method but [`usage_series`](Self::usage_series) has a default, since a weak one would not be noticed. The suites of `tower_api_key::testing::conformance`
 /// (feature `testing`) test all of this on a store of your own.
 ///
 /// Who may call these is not its business: the management router (feature `management`) decides that.
@@ -50,6 +60,13 @@ pub trait KeyStore: KeySource {
     /// When the store could not write, or [`life`](Self::life) refuses the end that the key is to have. Nothing was made
     /// then.
     fn issue(&self, key: NewKey) -> impl Future<Output = Result<IssuedKey, Self::Error>> + Send;
+
+    /// Takes in a record that was made elsewhere, as it is: with its id, digest, state and usage. Only its source becomes
+    /// this store. [`life`](Self::life) has no say in it.
+    ///
+    /// # Errors
+    /// When the store could not write, or must not keep a digest of that algorithm. Nothing was taken in then.
+    fn adopt(&self, record: KeyRecord) -> impl Future<Output = Result<KeyAdoption, Self::Error>> + Send;
 
     /// The record of a key, whatever its state.
     ///
@@ -106,11 +123,26 @@ pub trait KeyStore: KeySource {
     /// When the store could not write. Nothing was forgotten then.
     fn purge(&self, before: Timestamp) -> impl Future<Output = Result<usize, Self::Error>> + Send;
 
-    /// Adds what keys were used. Keys that there are not are passed over.
+    /// Adds what keys were used, as [`KeyUsage::add_to`] says, all of it or nothing. Keys that there are not are passed
+    /// over, and so is a new [digest](KeyUsage::rehash) that another key has.
     ///
     /// # Errors
     /// When the store could not write. Nothing was added then.
     fn record_usage(&self, usage: &[KeyUsage]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// How often a key was used, by the hour or by the day (UTC): the buckets of `range` in which it was, in their order.
+    /// `None`, which is the default: this store keeps no such thing. How far it goes back, each store says.
+    ///
+    /// # Errors
+    /// When the store could not tell.
+    fn usage_series(
+        &self,
+        id: &KeyId,
+        range: &UsageRange,
+    ) -> impl Future<Output = Result<Option<Vec<UsagePoint>>, Self::Error>> + Send {
+        let _ = (id, range);
+        async { Ok(None) }
+    }
 }
 
 impl<S: KeyStore> KeyStore for Arc<S> {
@@ -120,6 +152,10 @@ impl<S: KeyStore> KeyStore for Arc<S> {
 
     fn issue(&self, key: NewKey) -> impl Future<Output = Result<IssuedKey, Self::Error>> + Send {
         (**self).issue(key)
+    }
+
+    fn adopt(&self, record: KeyRecord) -> impl Future<Output = Result<KeyAdoption, Self::Error>> + Send {
+        (**self).adopt(record)
     }
 
     fn get(&self, id: &KeyId) -> impl Future<Output = Result<Option<KeyRef>, Self::Error>> + Send {
@@ -160,5 +196,13 @@ impl<S: KeyStore> KeyStore for Arc<S> {
 
     fn record_usage(&self, usage: &[KeyUsage]) -> impl Future<Output = Result<(), Self::Error>> + Send {
         (**self).record_usage(usage)
+    }
+
+    fn usage_series(
+        &self,
+        id: &KeyId,
+        range: &UsageRange,
+    ) -> impl Future<Output = Result<Option<Vec<UsagePoint>>, Self::Error>> + Send {
+        (**self).usage_series(id, range)
     }
 }

@@ -1,4 +1,4 @@
-//! What every source and store of keys has to keep to, as tests that your own can run in one line.
+//! What every source and store of keys and every rate limiter has to keep to, as tests that your own can run in one line.
 //!
 //! ```
 //! # tokio_test::block_on(async {
@@ -12,20 +12,32 @@
 //! Each rule is a function of its own, named after what it says, for a test of its own. All of them panic when the rule is
 //! broken.
 
+mod adopt;
+mod audit;
 mod change;
 mod ending;
 mod issue;
+mod limiter;
+mod rehash;
 mod rotation;
+mod series;
+mod session;
 
 use crate::error::BoxError;
 use crate::key::{DigestAlgorithm, KeyDigest, KeyId, KeyRecord, KeyRef, KeyState, PepperId};
 use crate::source::{IssuedKey, KeySource, KeyStore, KeyUpdate, Lookup, NewKey};
 use crate::testing::TestClock;
 
+pub use adopt::*;
+pub use audit::*;
 pub use change::*;
 pub use ending::*;
 pub use issue::*;
+pub use limiter::*;
+pub use rehash::*;
 pub use rotation::*;
+pub use series::*;
+pub use session::*;
 
 /// All rules for a source, which knows the key `secret` by a record of the id `id`.
 ///
@@ -54,12 +66,18 @@ pub async fn key_store<S: KeyStore>(make: impl AsyncFn(TestClock) -> S) {
     let make = &make;
     a_key_that_is_issued_is_found_by_its_secret(make).await;
     a_record_has_what_the_key_was_issued_with(make).await;
+    a_record_is_adopted_as_it_is(make).await;
+    what_was_over_is_adopted_as_over(make).await;
+    an_id_or_a_digest_is_adopted_once(make).await;
     keys_are_listed_newest_first_page_by_page(make).await;
     a_list_is_narrowed_by_what_is_asked_for(make).await;
     a_change_changes_what_it_names_and_nothing_else(make).await;
     a_change_that_expects_another_version_changes_nothing(make).await;
     a_key_is_disabled_and_enabled_again(make).await;
     usage_is_added_up_and_the_latest_use_stays(make).await;
+    uses_are_counted_by_the_hour_and_by_the_day(make).await;
+    a_digest_is_replaced_only_while_it_is_the_old_one(make).await;
+    a_new_digest_lets_nothing_in_again(make).await;
     a_key_ends_at_its_end_and_is_still_found(make).await;
     a_revoked_key_stays_revoked(make).await;
     what_is_over_is_kept_until_it_is_purged(make).await;

@@ -104,10 +104,12 @@ fn every_setting_that_makes_no_sense_is_named() {
         .negative_ttl(zero)
         .stale_on_error(zero)
         .deadline(zero)
+        .max_loads(0)
         .build()
         .unwrap_err();
     let settings: Vec<_> = error.problems().iter().map(|problem| problem.setting.as_str()).collect();
-    assert_eq!(settings, ["capacity", "negative_capacity", "ttl", "negative_ttl", "stale_on_error", "deadline"]);
+    let expected = ["capacity", "negative_capacity", "max_loads", "ttl", "negative_ttl", "stale_on_error", "deadline"];
+    assert_eq!(settings, expected);
     let cache = Cached::new(Fake::new());
     assert_eq!((cache.name(), cache.schemes().len()), ("fake", 1));
     assert_eq!(format!("{cache:?}"), r#"Cached { source: "fake", len: 0, negative_len: 0, .. }"#);

@@ -52,6 +52,37 @@ async fn unlike_keys_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn no_more_digests_are_asked_for_at_once_than_may_be() {
+    let source = Fake::slow();
+    let (cache, _clock) = cache_with(&source, |builder| builder.max_loads(3));
+    let asked: Vec<_> = (0..50).map(|number| ask(&cache, source.put(&number.to_string()))).collect();
+    for done in 0..50 {
+        settle().await;
+        assert_eq!(source.calls(), (done + 3).min(50), "a place that is left is taken");
+        source.let_pass();
+    }
+    for asked in asked {
+        assert!(asked.await.unwrap().unwrap().is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_turn_counts_against_the_deadline_and_gives_the_turn_back() {
+    let source = Fake::slow();
+    let (one, two) = (source.put("one"), source.put("two"));
+    let (cache, _clock) = cache_with(&source, |builder| builder.max_loads(1));
+    let first = ask(&cache, one);
+    tokio::time::sleep(seconds(1) / 2).await;
+    let started = tokio::time::Instant::now();
+    let second = ask(&cache, two);
+    assert!(first.await.unwrap().unwrap_err().is_timeout());
+    assert!(second.await.unwrap().unwrap_err().is_timeout());
+    assert!(started.elapsed() < seconds(1) * 5 / 4, "{:?}", started.elapsed());
+    source.let_pass();
+    assert!(cache.find(&two).await.unwrap().is_some(), "nobody holds a turn for nothing");
+}
+
+#[tokio::test]
 async fn if_the_one_who_asks_goes_away_another_takes_over() {
     let source = Fake::slow();
     let one = source.put("one");

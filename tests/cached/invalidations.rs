@@ -153,3 +153,32 @@ async fn all_is_forgotten_when_the_bus_is_lost_and_again_when_it_is_back() {
     settle().await;
     assert!(is_known(&cache, "one"), "all is well again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_is_lost_with_its_source_takes_no_record_with_it_and_one_that_is_lost_alone_hides_no_revocation() {
+    let (say, script) = mpsc::unbounded_channel();
+    let source = Fake::new();
+    let (one, two) = (source.put("one"), source.put("two"));
+    let (cache, clock) = cache_with(&source, |builder| builder.stale_on_error(seconds(300)));
+    tokio::spawn(cache.listen(Script(Arc::new(Mutex::new(script)))));
+    settle().await;
+    for digest in [&one, &two] {
+        assert!(cache.find(digest).await.unwrap().is_some());
+    }
+    source.revoke("two");
+    say.send(Err("lost")).unwrap();
+    settle().await;
+    assert!(matches!(cache.find_now(&two), Lookup::Ask), "nothing is believed without asking");
+    assert!(is_revoked(&cache.find(&two).await));
+    source.set_away(Some("gone, too"));
+    assert!(cache.find(&one).await.unwrap().is_some());
+    assert!(is_revoked(&cache.find(&two).await), "what was learned since counts");
+    clock.advance(seconds(360));
+    assert!(cache.find(&one).await.is_err(), "as long as any other record, and no longer");
+    source.set_away(None);
+    assert!(cache.find(&one).await.unwrap().is_some());
+    tokio::time::advance(seconds(10)).await;
+    say.send(Ok(Invalidation::Key(id("other")))).unwrap();
+    settle().await;
+    assert!(cache.is_empty(), "when it is back, everything is forgotten");
+}

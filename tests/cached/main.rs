@@ -6,4 +6,5 @@ mod invalidations;
 mod layers;
 mod races;
 mod stale;
+mod store;
 mod support;

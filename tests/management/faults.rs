@@ -9,29 +9,34 @@ use std::time::Duration;
 
 use http::{Method, StatusCode, header};
 use serde_json::json;
+use tower_api_key::audit::{AuditAction, AuditEvent, AuditEventId, AuditFilter, AuditPage, AuditStore, AuditTrail};
 use tower_api_key::clock::Timestamp;
-use tower_api_key::key::{KeyDigest, KeyId, KeyRef};
+use tower_api_key::key::{KeyDigest, KeyId, KeyRecord, KeyRef, UserId};
 use tower_api_key::management::{Action, Management, ROUTES};
 use tower_api_key::source::{
-    IssuedKey, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore, KeySuccession,
-    KeyUpdate, KeyUsage, MemoryKeys, NewKey,
+    IssuedKey, KeyAdoption, KeyChange, KeyFilter, KeyLife, KeyPage, KeyRotation, KeyScheme, KeySource, KeyStore,
+    KeySuccession, KeyUpdate, KeyUsage, MemoryKeys, NewKey,
 };
 use tracing::Level;
 
 use super::support::{Api, body, boxed, guarded, maker, path, request, send, user};
 
 #[derive(Clone, Copy, PartialEq)]
-enum Fault {
+pub(super) enum Fault {
     Fails,
     Hangs,
     /// Lists every key, whatever was asked for.
     ShowsAll,
     /// Somebody else renames each key as soon as it is read.
     Races,
+    /// Answers only after others have had their turn.
+    Yields,
+    /// Somebody else makes a key for the same owner just before each that is made.
+    Rivals,
 }
 
 #[derive(Clone)]
-struct Faulty {
+pub(super) struct Faulty {
     keys: MemoryKeys,
     fault: Fault,
     calls: Arc<AtomicU64>,
@@ -40,7 +45,7 @@ struct Faulty {
 type Failure = Box<dyn Error + Send + Sync>;
 
 impl Faulty {
-    fn new(api: &Api, fault: Fault) -> Self {
+    pub(super) fn new(api: &Api, fault: Fault) -> Self {
         Self { keys: api.keys.clone(), fault, calls: Arc::default() }
     }
 
@@ -49,7 +54,13 @@ impl Faulty {
         match self.fault {
             Fault::Fails => Err("the table keys_secret_table is on fire".into()),
             Fault::Hangs => pending().await,
-            Fault::ShowsAll | Fault::Races => Ok(()),
+            Fault::ShowsAll | Fault::Races | Fault::Rivals => Ok(()),
+            Fault::Yields => {
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -77,7 +88,15 @@ impl KeyStore for Faulty {
 
     async fn issue(&self, key: NewKey) -> Result<IssuedKey, Failure> {
         self.befall().await?;
+        if self.fault == Fault::Rivals {
+            let _ = self.keys.issue(NewKey::named("rival").owner(key.owner.clone())).await?;
+        }
         Ok(self.keys.issue(key).await?)
+    }
+
+    async fn adopt(&self, record: KeyRecord) -> Result<KeyAdoption, Failure> {
+        self.befall().await?;
+        Ok(self.keys.adopt(record).await?)
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<KeyRef>, Failure> {
@@ -89,8 +108,11 @@ impl KeyStore for Faulty {
         Ok(found)
     }
 
-    async fn list(&self, _: &KeyFilter) -> Result<KeyPage, Failure> {
+    async fn list(&self, filter: &KeyFilter) -> Result<KeyPage, Failure> {
         self.befall().await?;
+        if self.fault != Fault::ShowsAll {
+            return Ok(self.keys.list(filter).await?);
+        }
         Ok(self.keys.list(&KeyFilter::default()).await?)
     }
 
@@ -125,13 +147,44 @@ impl KeyStore for Faulty {
     }
 }
 
+impl AuditStore for Faulty {
+    type Error = Failure;
+
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+
+    async fn append(&self, _: &[AuditEvent]) -> Result<(), Failure> {
+        self.befall().await
+    }
+
+    async fn events(&self, _: &AuditFilter) -> Result<AuditPage, Failure> {
+        self.befall().await?;
+        let mut events = Vec::new();
+        for user in ["ann", "bob"] {
+            let now = Timestamp::UNIX_EPOCH;
+            let mut event = AuditEvent::new(AuditEventId::new(now, 1), now, AuditAction::Authenticate);
+            event.owner.user = Some(UserId::new(user)?);
+            events.push(event);
+        }
+        Ok(AuditPage::new(events, None))
+    }
+
+    async fn purge_events(&self, _: Timestamp, _: usize) -> Result<usize, Failure> {
+        self.befall().await?;
+        Ok(0)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_that_cannot_answer_is_a_503_for_every_call() {
     let api = Api::new();
     let admin = api.admin().await;
     let (_, key) = api.issue(NewKey::named("k")).await;
     for fault in [Fault::Fails, Fault::Hangs] {
-        let management = Management::new(Faulty::new(&api, fault)).deadline(Duration::from_secs(3));
+        let faulty = Faulty::new(&api, fault);
+        let management =
+            Management::new(faulty.clone()).audit(AuditTrail::new(faulty)).deadline(Duration::from_secs(3));
         let app = guarded(api.keys.clone(), &api.clock, management.router());
         for endpoint in ROUTES {
             let request =
@@ -151,7 +204,7 @@ async fn the_store_is_not_asked_before_the_caller_has_a_mandate_and_the_body_is_
     let api = Api::new();
     let (secret, key) = api.issue(NewKey::named("ordinary")).await;
     let store = Faulty::new(&api, Fault::Fails);
-    let router = || Management::new(store.clone()).router();
+    let router = || Management::new(store.clone()).audit(AuditTrail::new(store.clone())).router();
     let app = guarded(api.keys.clone(), &api.clock, router());
     let operator = boxed(axum::Router::new().nest("/v1/keys", router()).layer(axum::Extension(maker(|_| {}))));
     for endpoint in ROUTES {
@@ -159,7 +212,7 @@ async fn the_store_is_not_asked_before_the_caller_has_a_mandate_and_the_body_is_
         for key in [None, Some(&*secret)] {
             send(&app, request(&endpoint.method, &path, key, body(endpoint.action))).await;
         }
-        if !matches!(endpoint.action, Action::List | Action::Read | Action::Usage) {
+        if !matches!(endpoint.action, Action::List | Action::Read | Action::Usage | Action::Audit) {
             send(&operator, request(&endpoint.method, &path, None, Some(json!({"unknown": 1})))).await;
         }
     }
@@ -187,6 +240,12 @@ async fn a_store_that_lists_too_much_shows_nothing_out_of_reach() {
     let app = boxed(axum::Router::new().nest("/v1/keys", management.router()).layer(axum::Extension(user("ann"))));
     let listed = send(&app, request(&Method::GET, "/v1/keys", None, None)).await;
     assert_eq!(listed.body, json!({"items": [], "nextCursor": null}));
+    let trail = AuditTrail::new(Faulty::new(&api, Fault::ShowsAll));
+    let management = Management::new(api.keys.clone()).audit(trail);
+    let app = boxed(axum::Router::new().nest("/v1/keys", management.router()).layer(axum::Extension(user("ann"))));
+    let read = send(&app, request(&Method::GET, "/v1/keys/audit", None, None)).await;
+    let owners: Vec<_> = read.body["items"].as_array().unwrap().iter().map(|event| &event["owner"]["user"]).collect();
+    assert_eq!(owners, ["ann"]);
 }
 
 /// What is logged, kept for a test to read.

@@ -145,7 +145,7 @@ async fn rotating_or_changing_a_key_gives_nobody_more_than_they_have() {
 }
 
 #[tokio::test]
-async fn usage_is_shown_in_totals() {
+async fn usage_is_shown_in_totals_and_by_the_day_or_hour() {
     let api = Api::new();
     let admin = api.admin().await;
     let (_, key) = api.issue(NewKey::named("k")).await;
@@ -153,7 +153,44 @@ async fn usage_is_shown_in_totals() {
     api.keys.record_usage(&[usage]).await.unwrap();
     let shown = get(&api.app, &admin, &format!("/v1/keys/{}/usage", key.id)).await;
     let at = key.created_at.unwrap().to_string();
-    assert_eq!(shown.body, json!({"useCount": 3, "lastUsedAt": at, "lastUsedIp": "::1"}));
+    let totals = json!({"useCount": 3, "lastUsedAt": at, "lastUsedIp": "::1"});
+    assert_eq!(totals.as_object().unwrap().iter().find(|(name, value)| shown.body[name.as_str()] != **value), None);
+    let series = |answer: &Answer| {
+        let points = answer.body["series"].as_array().unwrap();
+        let count = |point: &Value| (point["at"].as_str().unwrap().to_owned(), point["count"].as_u64().unwrap());
+        points.iter().map(count).collect::<Vec<_>>()
+    };
+    let days = series(&shown);
+    assert_eq!(
+        (days.len(), &days[0], &days[29]),
+        (30, &("2025-12-16T00:00:00.000Z".to_owned(), 0), &("2026-01-14T00:00:00.000Z".to_owned(), 3),)
+    );
+    assert_eq!(shown.body["bucket"], "day");
+    assert_eq!((&shown.body["from"], &shown.body["to"]), (&json!("2025-12-16T00:00:00.000Z"), &json!(at)));
+    let usage = async |query: &str| get(&api.app, &admin, &format!("/v1/keys/{}/usage?{query}", key.id)).await;
+    api.clock.advance(Duration::from_secs(60));
+    let hours = series(&usage("bucket=hour").await);
+    assert_eq!((hours.len(), hours[47].1, hours[46].1), (48, 3, 0));
+    assert_eq!(hours[0].0, "2026-01-12T19:00:00.000Z");
+    let some = series(&usage("bucket=hour&from=2026-01-14T16:30:00%2B00:00&to=2026-01-14T19:00:00Z").await);
+    let some: Vec<_> = some.iter().map(|(at, count)| (at.as_str(), *count)).collect();
+    assert_eq!(
+        some,
+        [("2026-01-14T16:00:00.000Z", 0), ("2026-01-14T17:00:00.000Z", 0), ("2026-01-14T18:00:00.000Z", 3),]
+    );
+    for (query, field) in [
+        ("bucket=week", "bucket"),
+        ("from=yesterday", "from"),
+        ("from=2026-01-14T00:00:00Z&to=2026-01-14T00:00:00Z", "to"),
+        ("from=2020-01-01T00:00:00Z", "from"),
+        ("from=2026-01-14T00:00:00Z&to=9999-12-31T00:00:00Z&bucket=hour", "from"),
+        ("until=2026-01-14T00:00:00Z", "until"),
+    ] {
+        let refused = usage(query).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (422, "VALIDATION_FAILED"), "{query}");
+        assert!(refused.fields().contains(field), "{query}: {refused:?}");
+    }
+    assert_eq!(usage("from=2023-04-21T00:00:00Z").await.status, 200, "a thousand buckets are not too many");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
+use tower_api_key::audit::{AuditTrail, MemoryAudit};
 use tower_api_key::key::{KeyClass, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRef, Scope, UserId};
 use tower_api_key::management::{Action, Endpoint, Management, StandardAuthority};
 use tower_api_key::source::{KeySource, KeyStore, MemoryKeys, NewKey};
@@ -26,6 +27,8 @@ pub(crate) type App = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 pub(crate) struct Api {
     pub(crate) keys: MemoryKeys,
     pub(crate) clock: TestClock,
+    pub(crate) events: MemoryAudit,
+    pub(crate) trail: AuditTrail,
     pub(crate) app: App,
 }
 
@@ -33,8 +36,12 @@ impl Api {
     pub(crate) fn new() -> Self {
         let clock = TestClock::default();
         let keys = MemoryKeys::builder().clock(clock.clone()).build();
-        let app = guarded(keys.clone(), &clock, Management::new(keys.clone()).clock(clock.clone()).router());
-        Self { keys, clock, app }
+        let events = MemoryAudit::new();
+        let trail = AuditTrail::new(events.clone());
+        let management = Management::new(keys.clone()).clock(clock.clone()).audit(trail.clone());
+        let auth = ApiKeyLayer::builder(keys.clone()).clock(clock.clone()).audit_trail(trail.clone());
+        let app = boxed(auth.build().unwrap().protect(Router::new().nest("/v1/keys", management.router())));
+        Self { keys, clock, events, trail, app }
     }
 
     /// The API as `context` sees it: for people, who do not come through the layer here.
@@ -44,6 +51,7 @@ impl Api {
 
     pub(crate) fn seen_with(&self, context: AuthContext, authority: StandardAuthority) -> App {
         let management = Management::new(self.keys.clone()).clock(self.clock.clone()).authority(authority);
+        let management = management.audit(self.trail.clone());
         boxed(Router::new().nest("/v1/keys", management.router()).layer(Extension(context)))
     }
 
@@ -164,7 +172,7 @@ pub(crate) fn body(action: Action) -> Option<Value> {
         Action::Update => Some(json!({"name": "changed"})),
         Action::Revoke => Some(json!({"reason": "lost"})),
         Action::Rotate | Action::Regenerate => Some(json!({"overlapSeconds": 60})),
-        Action::Enable | Action::Disable | Action::List | Action::Read | Action::Usage => None,
+        Action::Enable | Action::Disable | Action::List | Action::Read | Action::Usage | Action::Audit => None,
         other => panic!("{other:?} needs a body for the tables"),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::Request;
 use tower_api_key::key::{KeyClass, KeyOwner, OrganizationId, UserId};
+use tower_api_key::session::Session;
 use tower_api_key::{ApiKeyLayer, AuthMethod, Principal, User};
 
 use crate::support::{key_of, memory, record, send};
@@ -33,12 +34,12 @@ fn a_key_named_like_a_user_or_owned_by_one_is_not_that_user() {
 #[test]
 fn every_kind_of_principal_authenticates_by_a_method_of_its_own() {
     let key = tower_api_key::key::KeyRef::from(record("same_id", &key_of("live")));
-    let user = Arc::new(User::new(UserId::from_static("same_id")));
+    let session = Arc::new(Session::of(User::new(UserId::from_static("same_id"))));
     let principals = [
         Principal::Anonymous,
         Principal::Key(key.clone()),
-        Principal::User(Arc::clone(&user)),
-        Principal::KeyAndUser(key, user),
+        Principal::User(Arc::clone(&session)),
+        Principal::KeyAndUser(key, session),
     ];
     let methods = principals.each_ref().map(Principal::method);
     for (index, method) in methods.iter().enumerate() {

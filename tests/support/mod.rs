@@ -1,5 +1,7 @@
 //! Runs the example programs, and calls them over real connections.
 
+#![allow(dead_code, reason = "each test program needs its own part of it")]
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -37,12 +39,35 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(name: &str, settings: &[(&str, &str)]) -> Self {
-        let mut child = command(name, settings).stdout(Stdio::piped()).spawn().expect("the example starts");
+        Self::run(command(name, settings))
+    }
+
+    /// Starts what may have been told where to log.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the example starts");
         let mut output = BufReader::new(child.stdout.take().expect("its output is piped"));
         let mut line = String::new();
         output.read_line(&mut line).expect("its first line can be read");
         let url = line.trim().strip_prefix("listening on ").expect("the first line says where it listens").to_owned();
         Self { child, output, url }
+    }
+
+    /// One that says where its metrics are before it says where it listens.
+    pub(crate) fn with_metrics(name: &str, settings: &[(&str, &str)]) -> (Self, String) {
+        let mut child = command(name, settings).stdout(Stdio::piped()).spawn().expect("the example starts");
+        let mut output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let mut said = |before: &str| {
+            let mut line = String::new();
+            output.read_line(&mut line).expect("its first lines can be read");
+            line.trim().strip_prefix(before).unwrap_or_else(|| panic!("{line:?} is not {before}…")).to_owned()
+        };
+        let (metrics, url) = (said("metrics on "), said("listening on "));
+        (Self { child, output, url }, metrics)
+    }
+
+    /// Of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The next line that it prints.
@@ -53,9 +78,19 @@ impl Program {
     }
 
     /// Asks it to end, and waits until it has.
-    pub(crate) fn terminate(mut self) -> ExitStatus {
+    pub(crate) fn terminate(self) -> ExitStatus {
+        self.ask_to_end();
+        self.ended()
+    }
+
+    /// Asks it to end.
+    pub(crate) fn ask_to_end(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
     }
 }

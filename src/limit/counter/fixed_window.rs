@@ -16,6 +16,12 @@ impl Default for FixedWindow {
 }
 
 impl FixedWindow {
+    /// As it is kept elsewhere.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn with(end: i64, used: u32) -> Self {
+        Self { end, used }
+    }
+
     pub(crate) fn look(&self, rule: &Rule, cost: u64, now: i64) -> LimitState {
         let (end, used) = self.window(rule, now);
         // The limit may have been lowered since.

@@ -25,6 +25,12 @@ impl Default for Gcra {
 }
 
 impl Gcra {
+    /// As it is kept elsewhere.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn with(full_at: i64, early: u32, limit: u32) -> Self {
+        Self { full_at, early, limit }
+    }
+
     pub(crate) fn look(&self, rule: &Rule, cost: u64, now: i64) -> LimitState {
         let (taken, capacity) = (self.taken(rule, now), rule.parts(u64::from(rule.capacity)));
         let remaining = remaining(rule, taken);

@@ -41,7 +41,7 @@ impl Refill {
 
 impl RefillInterval {
     /// The latest refill after `last` that is due by `now`.
-    pub(super) fn latest_due(self, since: Timestamp, last: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn latest_due(self, since: Timestamp, last: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let due = match self {
             Self::Every(interval) => {
                 let interval = micros(interval);

@@ -1,7 +1,11 @@
 //! Header values out of numbers and instants, made with as little work as possible.
 
+use std::cell::RefCell;
+
+use bytes::Bytes;
 use http::HeaderValue;
 
+use crate::chunk;
 use crate::clock::Timestamp;
 
 /// How many numbers are prepared.
@@ -24,12 +28,27 @@ static DIGITS: [u8; 4 * PREPARED] = {
 };
 
 /// A whole number.
-pub(super) fn number(number: u64) -> HeaderValue {
+pub(crate) fn number(number: u64) -> HeaderValue {
     let digits = usize::try_from(number).ok().filter(|number| *number < PREPARED).and_then(|small| {
         let zeros = 3 - small.checked_ilog10().unwrap_or(0) as usize;
-        std::str::from_utf8(&DIGITS[4 * small + zeros..4 * small + 4]).ok()
+        HeaderValue::from_maybe_shared(Bytes::from_static(&DIGITS[4 * small + zeros..4 * small + 4])).ok()
     });
-    digits.map_or_else(|| long_number(number), HeaderValue::from_static)
+    digits.unwrap_or_else(|| long_number(number))
+}
+
+/// A number that is often written again, such as the second in which limits end: the last one of a thread is kept.
+pub(super) fn repeated(number: i64) -> HeaderValue {
+    thread_local! {
+        static LAST: RefCell<(i64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static("0"))) };
+    }
+    let last = LAST.try_with(|last| {
+        let mut last = last.borrow_mut();
+        if last.0 != number {
+            *last = (number, signed(number));
+        }
+        last.1.clone()
+    });
+    last.unwrap_or_else(|_| signed(number))
 }
 
 /// A number of any length, four digits at a time.
@@ -44,7 +63,8 @@ fn long_number(mut number: u64) -> HeaderValue {
     }
     let zeros = text.iter().take_while(|digit| **digit == b'0').count();
     // Digits are allowed in every header value.
-    HeaderValue::from_bytes(&text[zeros.min(19)..]).unwrap_or(HeaderValue::from_static("0"))
+    let digits = chunk::copy(&text[zeros.min(19)..]);
+    HeaderValue::from_maybe_shared(digits).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// A whole number that may be negative.
@@ -78,7 +98,7 @@ pub(super) fn iso8601(instant: Timestamp) -> HeaderValue {
         let from = 4 * (part as usize % PREPARED) + 4 - width;
         text[start..start + width].copy_from_slice(&DIGITS[from..from + width]);
     }
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_maybe_shared(chunk::copy(&text)).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// Division that rounds up. No [`Timestamp`] is near the ends of 64 bits.
@@ -109,6 +129,9 @@ mod tests {
     fn numbers_are_written_in_full_and_without_leading_zeros() {
         for number in (0..20_000).chain([99_999, 1 << 40, u64::from(u32::MAX), 10_000_000_000_000_000_000, u64::MAX]) {
             assert_eq!(super::number(number), number.to_string().as_str());
+        }
+        for number in [0, 7, 7, -7, i64::MAX, 0] {
+            assert_eq!(repeated(number), number.to_string().as_str());
         }
         assert_eq!(signed(-5), "-5");
         assert_eq!(signed(5), "5");

@@ -22,6 +22,7 @@ pub struct CachedBuilder<S> {
     negative_ttl: Duration,
     stale_on_error: Option<Duration>,
     deadline: Duration,
+    max_loads: usize,
     clock: Arc<dyn Clock>,
 }
 
@@ -35,6 +36,7 @@ impl<S: KeySource> CachedBuilder<S> {
             negative_ttl: Duration::from_secs(10),
             stale_on_error: None,
             deadline: Duration::from_secs(1),
+            max_loads: 64,
             clock: Arc::new(SystemClock),
         }
     }
@@ -83,6 +85,13 @@ impl<S: KeySource> CachedBuilder<S> {
         self
     }
 
+    /// How many digests the source is asked for at once, 64 by default. Others wait for their turn, which counts against
+    /// their [`deadline`](Self::deadline): what a store that is slow for one caller costs the others has an end.
+    pub fn max_loads(mut self, loads: usize) -> Self {
+        self.max_loads = loads;
+        self
+    }
+
     /// Where the time comes from.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -92,9 +101,10 @@ impl<S: KeySource> CachedBuilder<S> {
     /// The cache. Starts nothing: [`Cached::listen`] is a future that you run.
     ///
     /// # Errors
-    /// When something is 0, or a capacity is above 2²⁸. Names every such setting.
+    /// When something is 0, or a capacity or `max_loads` is above 2²⁸. Names every such setting.
     pub fn build(self) -> Result<Cached<S>, ConfigError> {
-        let capacities = [("capacity", self.capacity), ("negative_capacity", self.negative_capacity)];
+        let capacities =
+            [("capacity", self.capacity), ("negative_capacity", self.negative_capacity), ("max_loads", self.max_loads)];
         let times = [
             ("ttl", Some(self.ttl)),
             ("negative_ttl", Some(self.negative_ttl)),
@@ -119,6 +129,7 @@ impl<S: KeySource> CachedBuilder<S> {
             negative_ttl: self.negative_ttl,
             stale_for: self.stale_on_error.unwrap_or_default(),
             deadline: self.deadline,
+            max_loads: self.max_loads,
         };
         Cached::with(self.source, terms, self.capacity, self.negative_capacity, self.clock)
     }
@@ -133,6 +144,7 @@ impl<S> fmt::Debug for CachedBuilder<S> {
             .field("negative_ttl", &self.negative_ttl)
             .field("stale_on_error", &self.stale_on_error)
             .field("deadline", &self.deadline)
+            .field("max_loads", &self.max_loads)
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::Invalidation;
 use super::entries::{Entries, Entry};
 use super::error::CachedError;
-use super::hasher::SeededState;
+use super::hasher::{SecretState, secret_state};
 use super::history::{Generation, History};
 use crate::clock::Timestamp;
 use crate::key::{KeyDigest, KeyId, KeyRef};
@@ -25,7 +25,7 @@ pub(super) struct Settled {
 /// Loads under way, the index by id, and what was invalidated meanwhile.
 pub(super) struct Desk {
     entries_by_id: HashMap<KeyId, SmallVec<[KeyDigest; 1]>>,
-    flights: HashMap<KeyDigest, Flight, SeededState>,
+    flights: HashMap<KeyDigest, Flight, SecretState>,
     history: History,
     flights_so_far: u64,
 }
@@ -47,7 +47,7 @@ impl Desk {
     pub(super) fn new() -> Self {
         Self {
             entries_by_id: HashMap::new(),
-            flights: HashMap::with_hasher(SeededState::random()),
+            flights: HashMap::with_hasher(secret_state()),
             history: History::default(),
             flights_so_far: 0,
         }
@@ -159,7 +159,7 @@ mod tests {
 
     fn entry(id: String, digest: KeyDigest) -> Entry {
         let key = KeyRecord::new(KeyId::new(id).unwrap(), digest).into();
-        Entry { key, fresh_until: Timestamp::MAX, usable_until: Timestamp::MAX }
+        Entry { key, fresh_until: Timestamp::MAX, usable_until: Timestamp::MAX, doubts: 0 }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What is in memory: records and absences, apart from each other, and each within its own bounds.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Lifecycle, Options, OptionsBuilder, UnitWeighter};
 
-use super::hasher::SeededState;
+use super::hasher::{SecretState, secret_state};
 use crate::clock::Timestamp;
 use crate::key::{KeyDigest, KeyId, KeyRef};
 use crate::source::Lookup;
@@ -16,26 +18,32 @@ pub(super) struct Entry {
     pub(super) fresh_until: Timestamp,
     /// Until when it is used if asking fails.
     pub(super) usable_until: Timestamp,
+    /// How often all that was known had been put in doubt when it was asked for.
+    pub(super) doubts: u32,
 }
 
 /// Records, and digests that have none. What strangers make up fills the second only.
 pub(super) struct Entries {
-    found: Cache<KeyDigest, Entry, UnitWeighter, SeededState, Evictions>,
-    absent: Cache<KeyDigest, Timestamp, UnitWeighter, SeededState>,
+    found: Cache<KeyDigest, Entry, UnitWeighter, SecretState, Evictions>,
+    absent: Cache<KeyDigest, Timestamp, UnitWeighter, SecretState>,
+    doubts: AtomicU32,
 }
 
 impl Entries {
     pub(super) fn new(capacity: usize, negative_capacity: usize) -> Self {
-        let state = SeededState::random();
+        let state = secret_state();
         Self {
-            found: Cache::with(capacity, capacity as u64, UnitWeighter, state, Evictions),
+            found: Cache::with(capacity, capacity as u64, UnitWeighter, state.clone(), Evictions),
             absent: Cache::with_options(absences(negative_capacity), UnitWeighter, state, DefaultLifecycle::default()),
+            doubts: AtomicU32::new(0),
         }
     }
 
     /// What may be answered at `now` without asking.
     pub(super) fn lookup(&self, digest: &KeyDigest, now: Timestamp) -> Lookup {
-        if let Some(entry) = self.found.get(digest).filter(|entry| now < entry.fresh_until) {
+        let doubts = self.doubts();
+        let is_fresh = |entry: &Entry| now < entry.fresh_until && entry.doubts == doubts;
+        if let Some(entry) = self.found.get(digest).filter(is_fresh) {
             return Lookup::Found(entry.key);
         }
         match self.absent.get(digest) {
@@ -72,6 +80,16 @@ impl Entries {
 
     pub(super) fn forget_absences(&self) {
         self.absent.clear();
+    }
+
+    /// Has everything be asked for again. Records stay, for when that fails.
+    pub(super) fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+        self.absent.clear();
+    }
+
+    pub(super) fn doubts(&self) -> u32 {
+        self.doubts.load(Ordering::Acquire)
     }
 
     pub(super) fn clear(&self) {

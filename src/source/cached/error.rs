@@ -19,6 +19,7 @@ enum Cause {
     Failed { source_name: Arc<str>, error: Arc<BoxError> },
     TimedOut { source_name: Arc<str>, deadline: Duration },
     Overtaken,
+    Ended,
 }
 
 impl CachedError {
@@ -32,6 +33,10 @@ impl CachedError {
 
     pub(super) const fn overtaken() -> Self {
         Self(Cause::Overtaken)
+    }
+
+    pub(super) const fn ended() -> Self {
+        Self(Cause::Ended)
     }
 
     /// Whether the source took longer than its [deadline](super::CachedBuilder::deadline).
@@ -53,6 +58,7 @@ impl fmt::Display for CachedError {
                 write!(f, "the source {source_name} did not answer within {deadline:?}")
             }
             Cause::Overtaken => f.write_str("the key changed again and again while it was loaded"),
+            Cause::Ended => f.write_str("the runtime ended before the change did"),
         }
     }
 }
@@ -61,7 +67,7 @@ impl Error for CachedError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
             Cause::Failed { error, .. } => Some(&***error),
-            Cause::TimedOut { .. } | Cause::Overtaken => None,
+            Cause::TimedOut { .. } | Cause::Overtaken | Cause::Ended => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 use crate::error::BoxError;
+use crate::instruments::Forgotten;
 use crate::key::{KeyDigest, KeyId, KeyRef};
 
 /// What a cache must not use any longer.
@@ -31,6 +32,16 @@ impl Invalidation {
             Self::Digest(changed) => changed == digest,
             Self::Absent => found.is_none(),
             Self::All => true,
+        }
+    }
+
+    /// What it is about, for those who count.
+    pub(super) const fn what(&self) -> Forgotten {
+        match self {
+            Self::Key(_) => Forgotten::Key,
+            Self::Digest(_) => Forgotten::Digest,
+            Self::Absent => Forgotten::Absent,
+            Self::All => Forgotten::All,
         }
     }
 }

@@ -16,21 +16,32 @@ impl<S: KeySource> Cached<S> {
     ///
     /// Whenever something may have been missed, everything is forgotten: at the start, and when the bus fails, comes back
     /// or ends. While it is away, the [`ttl`](super::CachedBuilder::ttl) bounds what goes unheard.
+    ///
+    /// With [`stale_on_error`](super::CachedBuilder::stale_on_error), records stay when the bus fails, to be used only if the
+    /// source fails as well: a bus that is lost with the source takes no keys with it.
     pub fn listen<B: Invalidations>(&self, mut bus: B) -> impl Future<Output = ()> + Send + use<S, B> {
         let cache = self.clone();
         async move {
             cache.invalidate_all();
+            cache.0.instruments.hears(true);
             let mut pause = FIRST_PAUSE;
             let mut is_lost = false;
             loop {
                 match bus.next().await.map_err(Into::into) {
                     Ok(Some(invalidation)) => {
+                        if is_lost {
+                            cache.0.instruments.hears(true);
+                        }
                         cache.apply(if is_lost { Invalidation::All } else { invalidation });
                         (is_lost, pause) = (false, FIRST_PAUSE);
                     }
-                    Ok(None) => return cache.invalidate_all(),
+                    Ok(None) => {
+                        cache.0.instruments.hears(false);
+                        return cache.invalidate_all();
+                    }
                     Err(error) => {
-                        cache.invalidate_all();
+                        cache.0.instruments.hears(false);
+                        cache.doubt_all();
                         cache.warn_of_lost_bus(&error);
                         is_lost = true;
                         rest(pause).await;
@@ -46,7 +57,7 @@ impl<S: KeySource> Cached<S> {
             target: "tower_api_key::store",
             backend = %self.0.name,
             error = %Chain(&**error),
-            "invalidations may have been missed: everything cached is forgotten"
+            "invalidations may have been missed: everything is asked for again"
         );
     }
 }

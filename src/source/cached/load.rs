@@ -11,6 +11,7 @@ use super::error::CachedError;
 use super::{Cached, Inner};
 use crate::clock::Timestamp;
 use crate::error::Chain;
+use crate::instruments::LoadEnd;
 use crate::key::{KeyDigest, KeyRef};
 use crate::source::{KeySource, Lookup};
 
@@ -77,10 +78,11 @@ struct Load<'a, S: KeySource> {
 impl<S: KeySource> Load<'_, S> {
     async fn run(mut self) -> Answer {
         for attempt in 1..=ATTEMPTS {
-            let asked_at = self.cache.clock.now();
+            let asked_at = (self.cache.clock.now(), self.cache.entries.doubts());
             let answer = self.cache.ask(&self.digest).await;
             if let Some(settled) = self.settle(asked_at, answer, attempt == ATTEMPTS) {
                 self.started.settle.send_replace(Some(settled.clone()));
+                self.cache.count_entries();
                 return settled.answer;
             }
         }
@@ -88,30 +90,30 @@ impl<S: KeySource> Load<'_, S> {
     }
 
     /// Keeps the answer; `None` if it was overtaken and has to be asked for again.
-    fn settle(&mut self, asked_at: Timestamp, answer: Answer, is_last: bool) -> Option<Settled> {
+    fn settle(&mut self, (asked_at, doubts): (Timestamp, u32), answer: Answer, is_last: bool) -> Option<Settled> {
         let now = self.cache.clock.now();
         let mut desk = self.cache.desk();
         let entries = &self.cache.entries;
         let at = desk.generation();
         let overtaken =
             answer.as_ref().is_ok_and(|found| desk.overtaken(self.started.began, &self.digest, found.as_ref()));
-        let answer = match answer {
+        let (answer, end) = match answer {
             _ if overtaken && !is_last => {
                 self.started.began = at;
                 return None;
             }
-            _ if overtaken => Err(CachedError::overtaken()),
+            _ if overtaken => (Err(CachedError::overtaken()), LoadEnd::Overtaken),
             Ok(Some(key)) => {
                 // The gate will not believe a record of another digest, and nobody else shall be told of it.
                 if key.digest == self.digest {
-                    desk.keep(entries, self.digest, self.cache.terms.entry(key.clone(), asked_at));
+                    desk.keep(entries, self.digest, self.cache.terms.entry(key.clone(), asked_at, doubts));
                 }
-                Ok(Some(key))
+                (Ok(Some(key)), LoadEnd::Found)
             }
             Ok(None) => {
                 let until = asked_at.saturating_add(self.cache.terms.negative_ttl);
                 desk.keep_absence(entries, self.digest, until);
-                Ok(None)
+                (Ok(None), LoadEnd::Absent)
             }
             // Looked for after the source has failed: an invalidation meanwhile has taken it away.
             Err(error) => match entries.entry(&self.digest).filter(|entry| now < entry.usable_until) {
@@ -119,12 +121,13 @@ impl<S: KeySource> Load<'_, S> {
                     self.cache.warn_of_stale(&stale.key, &error);
                     let key = stale.key.clone();
                     let fresh_until = now.saturating_add(RETRY_AFTER).min(stale.usable_until);
-                    desk.keep(entries, self.digest, Entry { fresh_until, ..stale });
-                    Ok(Some(key))
+                    desk.keep(entries, self.digest, Entry { fresh_until, doubts, ..stale });
+                    (Ok(Some(key)), LoadEnd::Stale)
                 }
-                None => Err(error),
+                None => (Err(error), LoadEnd::Failed),
             },
         };
+        self.cache.instruments.loaded(end);
         desk.end(&self.digest, self.started.number);
         Some(Settled { answer, at })
     }
@@ -142,7 +145,13 @@ impl<S: KeySource> Inner<S> {
         let answer = match self.source.find_now(digest) {
             Lookup::Found(key) => return Ok(Some(key)),
             Lookup::Absent => return Ok(None),
-            Lookup::Ask => self.source.find(digest),
+            Lookup::Ask => {
+                async {
+                    // Never closed.
+                    let _place = self.places.acquire().await.ok();
+                    self.source.find(digest).await
+                }
+            }
         };
         let name = || Arc::clone(&self.name);
         let deadline = self.terms.deadline;

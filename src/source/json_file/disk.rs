@@ -1,20 +1,12 @@
 //! The file itself: read whole, and replaced whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
-
-use fs4::FileExt;
+use std::time::{Duration, SystemTime};
 
 use super::error::Kind;
-
-/// How long a writer waits for another process.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often it looks whether the other is done.
-const PAUSE: Duration = Duration::from_micros(500);
+use crate::private_file::{self, beside, folder};
 
 /// A change within this time of another may leave the same stamp, since clocks of file systems are coarse.
 const COARSE: Duration = Duration::from_secs(2);
@@ -91,7 +83,7 @@ fn write(fresh: &Path, old: &Path, text: &[u8]) -> Result<Stamp, Kind> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Kind::Io("be prepared", error)),
         _ => {}
     }
-    let mut file = private().write(true).create_new(true).open(fresh).map_err(Kind::io("be prepared"))?;
+    let mut file = private_file::options().write(true).create_new(true).open(fresh).map_err(Kind::io("be prepared"))?;
     if let Ok(metadata) = fs::metadata(old) {
         // The operator may have let others read it.
         file.set_permissions(metadata.permissions()).map_err(Kind::io("keep its permissions"))?;
@@ -104,49 +96,4 @@ fn write(fresh: &Path, old: &Path, text: &[u8]) -> Result<Stamp, Kind> {
 /// A rename is for good only once the folder is on the disk.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder(path))?.sync_all() } else { Ok(()) }
-}
-
-/// The folder that a file is in.
-pub(super) fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The exclusive right to write, among processes. Ends when it is dropped, and with the process.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Waits for the right to write the file at `path`.
-    ///
-    /// It is a lock on a file of its own: the file of keys is replaced, and a lock on what was replaced is worth nothing.
-    pub(super) fn acquire(path: &Path) -> Result<Self, Kind> {
-        let mut options = private();
-        let file = options.read(true).write(true).create(true).truncate(false).open(beside(path, ".lock"));
-        let file = file.map_err(Kind::io("be locked"))?;
-        let start = Instant::now();
-        loop {
-            match FileExt::try_lock(&file) {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(fs4::TryLockError::WouldBlock) if start.elapsed() < PATIENCE => thread::sleep(PAUSE),
-                Err(fs4::TryLockError::WouldBlock) => return Err(Kind::Locked),
-                Err(fs4::TryLockError::Error(error)) => return Err(Kind::Io("be locked", error)),
-            }
-        }
-    }
-}
-
-/// Files that nobody else may read.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::key::{KeyId, ParseKeyDigestError};
+use crate::private_file::NotLocked;
 use crate::source::{KeyLifeRefusal, MemoryKeysError};
 
 /// The file of keys could not be read or written. Displays the path and the reason, with the line and column of a
@@ -55,13 +56,15 @@ pub(super) enum Kind {
     Digest(KeyId, ParseKeyDigestError),
     #[error("key {0}: its id or its digest is listed twice")]
     Duplicate(KeyId),
+    #[error("the file of uses beside it is not as this version of the crate writes it")]
+    Series,
     #[error("it was there, and is gone")]
     Gone,
     #[error("it is not written until it is repaired: {0}")]
     Broken(Box<JsonFileError>),
     #[error("key {0}: its digest is one of this process alone")]
     Unstorable(KeyId),
-    #[error("another process has kept it locked for {} seconds", super::disk::PATIENCE.as_secs())]
+    #[error("another process has kept it locked for {} seconds", crate::private_file::PATIENCE.as_secs())]
     Locked,
     #[error("the runtime ended before it was written")]
     Ended,
@@ -72,6 +75,15 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn io(operation: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io(operation, error)
+    }
+}
+
+impl From<NotLocked> for Kind {
+    fn from(error: NotLocked) -> Self {
+        match error {
+            NotLocked::Taken => Self::Locked,
+            NotLocked::Io(error) => Self::Io("be locked", error),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! How a store in memory is set up.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{MemoryKeys, Settings};
+use super::MemoryKeys;
 use crate::clock::{Clock, SystemClock};
 use crate::key::{KeyFormat, KeyHasher};
 use crate::source::KeyLife;
+use crate::source::store::Issuer;
 
 /// Settings of [`MemoryKeys`].
 #[derive(Default)]
@@ -76,13 +78,18 @@ impl MemoryKeysBuilder {
 
     /// The store, as the index of another.
     pub(in crate::source) fn named(self, name: &'static str) -> MemoryKeys {
+        MemoryKeys::of(self.issuer(name.into()))
+    }
+
+    /// The settings alone, for a store of another kind.
+    pub(in crate::source) fn issuer(self, name: Cow<'static, str>) -> Issuer {
         let hasher = self.hasher.unwrap_or_else(KeyHasher::sha256);
-        MemoryKeys::of(Settings {
+        Issuer {
             name,
             formats: [self.format.unwrap_or_default()].into_iter().chain(self.added_formats).collect(),
             hashers: [hasher].into_iter().chain(self.added_hashers).collect(),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             life: self.life,
-        })
+        }
     }
 }

@@ -3,6 +3,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::clock::Clock;
+use crate::key::KeyHasher;
 
 #[tokio::test]
 async fn a_change_that_expects_another_version_changes_nothing() {

@@ -138,6 +138,32 @@ impl KeyChange {
     }
 }
 
+/// `found` let in again, or refused until it is enabled again; the answer, if there is nothing to change.
+pub(crate) fn enabled(found: &KeyRef, enabled: bool) -> Result<KeyRecord, KeyUpdate> {
+    if found.revoked_at.is_some() {
+        return Err(KeyUpdate::Conflict(found.clone()));
+    }
+    if found.disabled != enabled {
+        return Err(KeyUpdate::Changed(found.clone()));
+    }
+    let mut record = KeyRecord::clone(found);
+    record.disabled = !enabled;
+    record.version += 1;
+    Ok(record)
+}
+
+/// `found` refused from `now` on, for good; `None` if it is already.
+pub(crate) fn revoked(found: &KeyRef, reason: Option<String>, now: Timestamp) -> Option<KeyRecord> {
+    if found.revoked_at.is_some() {
+        return None;
+    }
+    let mut record = KeyRecord::clone(found);
+    record.revoked_at = Some(now);
+    record.revoked_reason = reason;
+    record.version += 1;
+    Some(record)
+}
+
 /// The end of an overlap is a promise to whoever made the successor.
 fn gains_time_after_rotation(found: &KeyRecord, end: Option<Timestamp>) -> bool {
     let later = || match (found.expires_at, end) {

@@ -97,6 +97,11 @@ impl FromStr for KeyCursor {
     }
 }
 
+/// Where a record stands in the list of all keys.
+pub(crate) fn place(record: &KeyRecord) -> KeyCursor {
+    KeyCursor { created_at: record.created_at.unwrap_or(Timestamp::UNIX_EPOCH), id: record.id.clone() }
+}
+
 /// The text is no cursor that a list has given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected a cursor from an earlier answer")]

@@ -103,10 +103,10 @@ pub async fn a_list_is_narrowed_by_what_is_asked_for<S: KeyStore>(make: impl Asy
     let stand = Stand::new(&make).await;
     let (ann, acme) = (UserId::from_static("ann"), OrganizationId::from_static("acme"));
     let soon = stand.now().saturating_add(std::time::Duration::from_secs(10));
-    let anns = stand.issue(NewKey::named("Ann's CI").owner(KeyOwner::user(ann.clone())).scopes([READ])).await.record;
+    let anns = stand.issue(NewKey::named("Ann's C-I").owner(KeyOwner::user(ann.clone())).scopes([READ])).await.record;
     let acmes = stand.issue(NewKey::named("acme").owner(KeyOwner::organization(acme.clone())).expires_at(soon)).await;
     let acmes = acmes.record;
-    let nobodys = stand.issue(NewKey::named("100%_ci").scopes([READ, WRITE])).await.record;
+    let nobodys = stand.issue(NewKey::named("100%_c-i").scopes([READ, WRITE])).await.record;
     stand.revoke(&nobodys.id, "lost").await;
     stand.advance(10);
     let all = KeyFilter::default;
@@ -120,7 +120,7 @@ pub async fn a_list_is_narrowed_by_what_is_asked_for<S: KeyStore>(make: impl Asy
         (KeyFilter { state: Some(KeyState::Revoked), ..all() }, &[&nobodys]),
         (KeyFilter { scope: Some(READ), ..all() }, &[&anns, &nobodys]),
         (KeyFilter { scope: Some(WRITE), state: Some(KeyState::Active), ..all() }, &[]),
-        (KeyFilter { text: Some("cI".to_owned()), ..all() }, &[&anns, &nobodys]),
+        (KeyFilter { text: Some("c-I".to_owned()), ..all() }, &[&anns, &nobodys]),
         (KeyFilter { text: Some("%_".to_owned()), ..all() }, &[&nobodys]),
         (KeyFilter { text: Some("'".to_owned()), ..all() }, &[&anns]),
         (KeyFilter { text: Some(anns.id.as_str().to_owned()), ..all() }, &[&anns]),

@@ -1,0 +1,17 @@
+//! The example `platform`: a gateway in front of a service that knows no keys, and the settings of an organisation's keys.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod callers;
+mod cors;
+mod faults;
+mod forwarding;
+mod keys;
+mod large;
+mod people;
+mod schema;
+#[path = "../support/schemathesis.rs"]
+mod schemathesis;
+mod settings;
+mod upstream;

@@ -1,0 +1,196 @@
+//! Exactly the limit is admitted, by however many nodes, whatever happens to Redis meanwhile.
+
+use std::io::BufRead;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tower_api_key::clock::{Clock, SystemClock, Timestamp};
+use tower_api_key::limit::credits::Credits;
+use tower_api_key::limit::redis::{Leases, RedisCredits, RedisRateLimiter};
+use tower_api_key::limit::{Algorithm, Charge, Detail, Quota, RateLimiter, Subject};
+use tower_api_key::testing::conformance::{self, LimiterClock};
+
+use super::credits::spend_all;
+use super::support::*;
+
+#[tokio::test]
+async fn it_keeps_to_all_rules_for_limiters() {
+    if !services() {
+        return;
+    }
+    let server = Server::start();
+    let number = std::sync::atomic::AtomicU32::new(0);
+    conformance::rate_limiter(LimiterClock::Own, async || {
+        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        server.limiter().prefix(format!("n{number}")).build().unwrap()
+    })
+    .await;
+}
+
+/// The quota that nodes are told by its name.
+pub(crate) fn quota(name: &str, limit: u32) -> Quota {
+    let algorithm = match name {
+        "fixed" => Algorithm::FixedWindow,
+        "sliding" => Algorithm::SlidingWindow,
+        _ => Algorithm::Gcra,
+    };
+    Quota::per_day(limit).algorithm(algorithm)
+}
+
+/// Asks `calls` times for one permit, 32 at once, and says how many were admitted; what could not be told is no admission.
+pub(crate) async fn hammer(limiter: &RedisRateLimiter, subject: &str, quota: &Quota, calls: u32) -> u32 {
+    let mut tasks = JoinSet::new();
+    for _ in 0..32 {
+        let (limiter, subject, quota) = (limiter.clone(), Subject::key(subject), quota.clone());
+        tasks.spawn(async move {
+            let mut admitted = 0;
+            for _ in 0..calls / 32 {
+                let (charge, now) = ([Charge::new(subject, &quota)], SystemClock.now());
+                let decision = match limiter.take_now(&charge, Detail::Closest, now) {
+                    Some(decision) => Ok(decision),
+                    None => limiter.take(&charge, Detail::Closest, now).await,
+                };
+                admitted += u32::from(decision.is_ok_and(|decision| decision.is_admitted()));
+            }
+            admitted
+        });
+    }
+    tasks.join_all().await.into_iter().sum()
+}
+
+#[test]
+fn a_part_in_another_process() {
+    let (Ok(part), Ok(url)) = (std::env::var(PART), std::env::var(URL)) else { return };
+    println!();
+    let credits = RedisCredits::with(url.as_str(), "test", Duration::from_secs(5)).unwrap();
+    let builder = RedisRateLimiter::builder(url).deadline(Duration::from_secs(5));
+    let builder = if part == "leases" { builder.leases(Leases::new()) } else { builder };
+    let limiter = builder.build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    say("ready");
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let words: Vec<_> = line.split(' ').collect();
+        let &[kind, subject, limit, calls] = &words[..] else { panic!("{line:?} is no order") };
+        let (limit, calls) = (limit.parse().unwrap(), calls.parse().unwrap());
+        if kind == "credits" {
+            let record = Credits::new(u64::from(limit)).starting(Timestamp::UNIX_EPOCH);
+            say(runtime.block_on(spend_all(&credits, subject, &record, calls)));
+            continue;
+        }
+        let quota = quota(kind, limit);
+        say(runtime.block_on(hammer(&limiter, subject, &quota, calls)));
+    }
+}
+
+#[test]
+fn four_processes_are_admitted_exactly_the_limit_a_hundred_times_in_a_row_whatever_troubles_redis() {
+    if !services() {
+        return;
+    }
+    let server = Server::start();
+    let mut nodes: Vec<_> = (0..4).map(|_| Node::start("exact", &server.url())).collect();
+    for round in 0..100 {
+        let kind = ["fixed", "sliding", "gcra"][round % 3];
+        nodes.iter_mut().for_each(|node| node.tell(&format!("{kind} round-{round} 100 64")));
+        server.trouble(round as u32);
+        let admitted: u32 = nodes.iter_mut().map(Node::hear_number).sum();
+        assert_eq!(admitted, 100, "{kind} in round {round}");
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_leaves_the_limit_exact_for_the_others() {
+    if !services() {
+        return;
+    }
+    let server = Server::start();
+    let mut nodes: Vec<_> = (0..3).map(|_| Node::start("exact", &server.url())).collect();
+    for round in 0..10 {
+        let mut doomed = Node::start("exact", &server.url());
+        doomed.tell(&format!("fixed killed-{round} 1000 100000"));
+        nodes.iter_mut().for_each(|node| node.tell(&format!("fixed killed-{round} 1000 3200")));
+        std::thread::sleep(Duration::from_millis(round));
+        drop(doomed);
+        let admitted: u32 = nodes.iter_mut().map(Node::hear_number).sum();
+        // The counter is right, and what the others had is what the dead one had not.
+        assert!(admitted <= 1_000, "{admitted} in round {round}");
+        nodes[0].tell(&format!("fixed killed-{round} 1000 320"));
+        assert_eq!(nodes[0].hear_number(), 0, "all are used up");
+    }
+}
+
+#[test]
+fn a_stopped_redis_admits_nobody_twice_when_it_goes_on() {
+    if !services() {
+        return;
+    }
+    let server = Server::start();
+    let mut nodes: Vec<_> = (0..4).map(|_| Node::start("exact", &server.url())).collect();
+    for round in 0..5 {
+        nodes.iter_mut().for_each(|node| node.tell(&format!("gcra stopped-{round} 1000 1600")));
+        server.signal("-STOP");
+        std::thread::sleep(Duration::from_millis(50));
+        server.signal("-CONT");
+        let admitted: u32 = nodes.iter_mut().map(Node::hear_number).sum();
+        assert_eq!(admitted, 1_000);
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_loses_its_data_admits_at_most_twice_the_limit() {
+    if !services() {
+        return;
+    }
+    let mut server = Server::start();
+    let limiter = server.limiter().deadline(Duration::from_millis(200)).build().unwrap();
+    let quota = quota("fixed", 100);
+    let before = hammer(&limiter, "k", &quota, 640).await;
+    server.start_again();
+    let (mut after, started) = (0, Instant::now());
+    // The first calls find the connection lost, and Redis is left alone for a while then.
+    while after < 100 {
+        assert!(started.elapsed() < Duration::from_secs(10), "Redis is back, and nobody asks it");
+        after += hammer(&limiter, "k", &quota, 320).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((before, after), (100, 100));
+    assert_eq!(hammer(&limiter, "k", &quota, 320).await, 0);
+}
+
+#[tokio::test]
+async fn every_counter_ends_by_itself() {
+    if !services() {
+        return;
+    }
+    let server = Server::start();
+    let limiter = server.limiter().build().unwrap();
+    for (kind, most) in [("fixed", 86_401), ("sliding", 86_401), ("gcra", 86_402)] {
+        // More than one call goes to each counter, and its time to live stays.
+        hammer(&limiter, kind, &quota(kind, 100), 96).await;
+        let redis::Value::Array(keys) = server.command(&["KEYS", "*"]) else { panic!("no list") };
+        for key in keys {
+            let key: Vec<u8> = redis::from_redis_value(key).unwrap();
+            assert!(key.starts_with(b"{tower-api-key}:2:"), "{}", key.escape_ascii());
+            let left: i64 = redis::from_redis_value(server.command(&["PTTL".as_bytes(), &key])).unwrap();
+            assert!(left > 86_000_000 && left <= most * 1_000, "{}: {left}", key.escape_ascii());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_counter_that_somebody_has_overwritten_is_an_error_and_no_permit() {
+    if !services() {
+        return;
+    }
+    let server = Server::start();
+    let limiter = server.limiter().build().unwrap();
+    let quota = quota("fixed", 10);
+    let charge = [Charge::new(Subject::key("k"), &quota)];
+    let ask = async || limiter.take(&charge, Detail::Closest, SystemClock.now()).await;
+    assert!(ask().await.unwrap().is_admitted());
+    let keys: Vec<Vec<u8>> = redis::from_redis_value(server.command(&["KEYS", "*"])).unwrap();
+    let [key] = &keys[..] else { panic!("{} counters", keys.len()) };
+    let long = [b'x'; 24];
+    server.command(&["SET".as_bytes(), key, &long]);
+    assert!(ask().await.is_err());
+}
