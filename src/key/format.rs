@@ -173,7 +173,8 @@ impl KeyFormat {
                 let (text, last) = key.as_bytes().split_at(key.len() - CHECKSUM);
                 let allowed = environments.is_empty()
                     || environments.iter().any(|known| known.as_str().as_bytes() == environment);
-                (allowed && all_alphanumeric(body) && all_alphanumeric(last)).then(|| last == checksum(text))
+                let right = last == checksum(text);
+                (allowed && all_alphanumeric(body) && (right || all_alphanumeric(last))).then_some(right)
             }
             _ => None,
         }

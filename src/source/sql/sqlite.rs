@@ -1,9 +1,11 @@
 //! Keys in a file of SQLite.
 
+use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqliteConnection, SqlitePool, Transaction};
@@ -18,6 +20,8 @@ use crate::error::ConfigError;
 
 /// How long a change waits for those of other processes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long until a file is tried again that others had to themselves.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A database of SQLite, the half of [`SqliteKeys`] that knows its dialect.
 #[derive(Debug, Clone)]
@@ -110,6 +114,27 @@ fn make(path: &std::path::Path) -> std::io::Result<()> {
     }
 }
 
+/// Tries again while others have the file to themselves. `busy_timeout` does not wait for all of them: of two connections
+/// that make a new file one with a write-ahead log, one is told at once that the file is locked.
+async fn patiently<T, F>(attempt: impl Fn() -> F) -> Result<T, sqlx::Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let start = Instant::now();
+    loop {
+        match attempt().await {
+            Err(error) if is_busy(&error) && start.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+/// Whether the low byte of the [result code](https://www.sqlite.org/rescode.html) is `SQLITE_BUSY`.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xFF == 5)
+}
+
 impl SqlDatabase for Sqlite {
     type Driver = sqlx::Sqlite;
     type Turn = Option<OwnedSemaphorePermit>;
@@ -139,14 +164,14 @@ impl SqlDatabase for Sqlite {
     }
 
     async fn read(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
-        self.pool.acquire().await
+        patiently(|| self.pool.acquire()).await
     }
 
     async fn change(&self) -> Result<(Transaction<'static, sqlx::Sqlite>, Self::Turn), sqlx::Error> {
         // Never closed.
         let turn = Arc::clone(&self.turn).acquire_owned().await.ok();
         // A transaction that begins by reading can find that it may not write any more.
-        Ok((self.pool.begin_with("BEGIN IMMEDIATE").await?, turn))
+        Ok((patiently(|| self.pool.begin_with("BEGIN IMMEDIATE")).await?, turn))
     }
 
     async fn lock_schema(_connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
