@@ -101,6 +101,7 @@
 //! | `redis-tls` | | the same over TLS: `rediss://` |
 //! | `sqlite` | | `source::SqliteKeys`: keys in a file of SQLite; needs Rust 1.94 |
 //! | `postgres` | | `source::PostgresKeys`: keys in Postgres, and what other nodes change; needs Rust 1.94 |
+//! | `postgres-tls` | | the same over TLS, with the certificates that the system trusts |
 //! | `management` | | a REST router over a key store |
 //! | `dashboard` | | a page over that router, on which people manage their keys |
 //! | `openapi` | | that router, and routes behind the layer, as an OpenAPI 3.1 document |
@@ -112,7 +113,7 @@
 //! | `tower-sessions` | | `session::TowerSessions`: the sessions of tower-sessions, and through it of axum-login |
 //! | `metrics` | | counters, gauges and histograms of what the layer does, through the facade of that name |
 //! | `scan` | | `scan::KeyScanner`: finds keys in files, by format and checksum |
-//! | `cli` | | the operators' command line, `api-keys`; implies `scan`, `sqlite` and `postgres` |
+//! | `cli` | | the operators' command line, `api-keys`; implies `scan`, `sqlite` and `postgres-tls` |
 //! | `tonic` | | the peer's address of tonic's servers |
 //! | `testing` | | a clock for tests, contexts for handlers under test, suites for stores of your own |
 //! | `full` | | all of them |

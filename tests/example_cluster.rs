@@ -68,6 +68,21 @@ impl Stores {
         let _ = self.redis.wait();
     }
 
+    /// Waits until so many nodes hear what others change: what they have read before is forgotten by then.
+    async fn are_heard_by(&self, nodes: i64) {
+        let mut database = PgConnection::connect("postgres://postgres@127.0.0.1:5432/postgres").await.unwrap();
+        let listening = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = $1 AND query LIKE 'LISTEN%'";
+        let started = Instant::now();
+        loop {
+            let count = sqlx::query_scalar(listening).bind(&self.database).fetch_one(&mut database);
+            if count.await.is_ok_and(|count: i64| count == nodes) {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "not all of {nodes} nodes listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn allow_connections(&self, allowed: bool) {
         administer(format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", self.database)).await;
         if !allowed {
@@ -207,6 +222,7 @@ async fn nodes_outlive_both_stores() {
     }
     let mut stores = Stores::start("outage").await;
     let (_program, nodes) = stores.nodes(&[("NODES", "2"), ("API_RATE_LIMIT", "100000")], 2);
+    stores.are_heard_by(2).await;
     let (key, _) = make_key(&nodes[0], "known").await;
     let (unknown, _) = make_key(&nodes[0], "known to the first node alone").await;
     for node in &nodes {

@@ -39,6 +39,32 @@ async fn it_keeps_to_every_rule_of_a_store_of_events() {
     .await;
 }
 
+#[cfg(feature = "postgres-tls")]
+#[tokio::test]
+async fn a_connection_that_has_to_be_encrypted_is() {
+    if !wanted() {
+        return;
+    }
+    let database = TestDatabase::new().await;
+    let speaks_tls: String =
+        sqlx::query_scalar("SELECT current_setting('ssl')").fetch_one(&pool(&database).await).await.unwrap();
+    let opened = PostgresKeys::connect(&format!("{}?sslmode=require", database.url())).await;
+    if speaks_tls == "off" {
+        return assert!(
+            matches!(opened, Err(SqlKeysError::Database { source: sqlx::Error::Tls(_), .. })),
+            "{opened:?}"
+        );
+    }
+    let keys = opened.unwrap();
+    let issued = keys.issue(NewKey::named("k")).await.unwrap();
+    assert!(keys.find(&issued.record.digest).await.unwrap().is_some());
+    let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    assert!(sqlx::query_scalar::<_, bool>(encrypted).fetch_one(keys.pool()).await.unwrap());
+    // Nobody vouches for the certificate of the server of a test.
+    let unknown = PostgresKeys::connect(&format!("{}?sslmode=verify-full", database.url())).await;
+    assert!(matches!(unknown, Err(SqlKeysError::Database { operation: "be reached", .. })), "{unknown:?}");
+}
+
 #[tokio::test]
 async fn stores_that_are_made_at_once_migrate_once() {
     if !wanted() {

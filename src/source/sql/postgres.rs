@@ -57,7 +57,8 @@ pub struct Postgres {
 ///   are replaced. Use [`from_pool`](Self::from_pool) for other numbers.
 ///
 /// The tables are where the `search_path` of the connection points; `?options=-c%20search_path%3Dauth` in the URL names a
-/// schema. TLS needs one of the `tls-…` features of SQLx, which the application switches on.
+/// schema. With the feature `postgres-tls`, connections are encrypted where the server can do that; `?sslmode=verify-full`
+/// insists, and on a certificate that the system trusts.
 pub type PostgresKeys = SqlKeys<Postgres>;
 
 impl SqlKeys<Postgres> {
