@@ -42,22 +42,32 @@ fn memory(count: usize) {
     records.extend((0..sample).map(|number| KeyRef::from(made(number))));
     let carried = (resident() - before) / sample - size_of::<KeyRef>();
     std::mem::forget(records);
-    let (keys, before, mut slowest) = (MemoryKeys::new(), resident(), Duration::ZERO);
-    for number in 0..count {
-        let record = made(number);
-        let begun = Instant::now();
-        keys.insert(record).unwrap_or_else(|error| panic!("{error}"));
-        slowest = slowest.max(begun.elapsed());
-    }
+    let (keys, before) = (MemoryKeys::new(), resident());
+    let inserted = pauses((0..count).map(made), |record| {
+        let _ = keys.insert(record).unwrap_or_else(|error| panic!("{error}"));
+    });
     let indexed = ((resident() - before) / count).saturating_sub(carried);
     let (limiter, before, now) = (MemoryRateLimiter::new(), resident(), SystemClock.now());
-    for number in 0..count {
-        let subject = Subject::key(made(number).id.as_str());
-        let _ = limiter.take_now(&[Charge::new(subject, &wide())], Detail::Closest, now);
-    }
+    let counted = pauses((0..count).map(|number| made(number).id), |id| {
+        let _ = limiter.take_now(&[Charge::new(Subject::key(id.as_str()), &wide())], Detail::Closest, now);
+    });
     let limited = (resident() - before) / count;
     println!("{count} keys: {carried} bytes a record, and {} more:", indexed + limited);
-    println!("  {indexed} for the ways to it, {limited} for its limit; the slowest insertion took {slowest:?}");
+    println!("  {indexed} for the ways to it: {inserted}");
+    println!("  {limited} for its limit: {counted}");
+}
+
+/// How long the longest of many steps took, and how many took over a millisecond: what the scheduler takes away as well.
+fn pauses<T>(inputs: impl Iterator<Item = T>, mut step: impl FnMut(T)) -> String {
+    let (mut longest, mut long) = (Duration::ZERO, 0);
+    for input in inputs {
+        let begun = Instant::now();
+        step(input);
+        let took = begun.elapsed();
+        longest = longest.max(took);
+        long += usize::from(took > Duration::from_millis(1));
+    }
+    format!("the longest addition took {longest:?}, and {long} took over a millisecond")
 }
 
 /// The cost of a request by the number of keys, of which each request presents another.

@@ -8,6 +8,8 @@ mod management {
     mod calls;
     mod faults;
     mod life;
+    #[path = "../support/log.rs"]
+    mod log;
     mod organizations;
     mod repeats;
     mod support;

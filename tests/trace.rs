@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use axum::Router;
 use axum::body::Body;
@@ -62,6 +62,11 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for Spans {
 
 impl Spans {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // A call site that a thread without a listener comes by first can else stay silent for the others.
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+        });
         tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone()))
     }
 

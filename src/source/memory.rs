@@ -1,6 +1,7 @@
 //! Keys in this process.
 
 mod builder;
+mod digests;
 mod index;
 mod near;
 #[cfg(test)]
@@ -9,8 +10,7 @@ mod tests;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use papaya::HashMap as ConcurrentMap;
-
+use self::digests::Digests;
 use self::index::Index;
 use super::store::{self, Issuer};
 use super::{
@@ -18,7 +18,7 @@ use super::{
     KeyStore, KeySuccession, KeyUpdate, KeyUsage, Lookup, NewKey, UsagePoint, UsageRange,
 };
 use crate::clock::Timestamp;
-use crate::key::{DigestHasher, KeyDigest, KeyId, KeyRecord, KeyRef, KeyState, RandomError};
+use crate::key::{KeyDigest, KeyId, KeyRecord, KeyRef, KeyState, RandomError};
 
 pub use builder::MemoryKeysBuilder;
 
@@ -43,7 +43,7 @@ pub struct MemoryKeys(Arc<Inner>);
 
 struct Inner {
     issuer: Issuer,
-    by_digest: ConcurrentMap<KeyDigest, KeyRef, DigestHasher>,
+    by_digest: Digests,
     index: Mutex<Index>,
 }
 
@@ -59,8 +59,7 @@ impl MemoryKeys {
     }
 
     fn of(issuer: Issuer) -> Self {
-        let by_digest = ConcurrentMap::with_hasher(DigestHasher::default());
-        Self(Arc::new(Inner { issuer, by_digest, index: Mutex::default() }))
+        Self(Arc::new(Inner { issuer, by_digest: Digests::new(), index: Mutex::default() }))
     }
 
     /// Takes in a record that was made elsewhere.
@@ -82,7 +81,7 @@ impl MemoryKeys {
     }
 
     pub(super) fn lookup(&self, digest: &KeyDigest) -> Option<KeyRef> {
-        self.0.by_digest.pin().get(digest).map(near::near)
+        self.0.by_digest.get(digest)
     }
 
     /// A store of the same settings without keys.
@@ -96,10 +95,7 @@ impl MemoryKeys {
         {
             let (from, mut to) = (self.index(), fork.index());
             *to = from.fork();
-            let copies = fork.0.by_digest.pin();
-            for record in from.oldest_first() {
-                copies.insert(record.digest, record.clone());
-            }
+            from.oldest_first().for_each(|record| fork.0.by_digest.put(record));
         }
         fork
     }
@@ -120,7 +116,7 @@ impl MemoryKeys {
     }
 
     fn put(&self, index: &mut Index, record: KeyRef) -> Result<KeyRef, DuplicateKey> {
-        if index.get(&record.id).is_some() || self.0.by_digest.pin().contains_key(&record.digest) {
+        if index.get(&record.id).is_some() || self.0.by_digest.contains(&record.digest) {
             return Err(DuplicateKey { id: record.id.clone() });
         }
         self.replace(index, &record);
@@ -130,12 +126,12 @@ impl MemoryKeys {
     /// The record in place of the one that has its id and its digest.
     fn replace(&self, index: &mut Index, record: &KeyRef) {
         index.put(record);
-        self.0.by_digest.pin().insert(record.digest, record.clone());
+        self.0.by_digest.put(record);
     }
 
     fn remove(&self, index: &mut Index, record: &KeyRecord) {
         index.remove(record);
-        self.0.by_digest.pin().remove(&record.digest);
+        self.0.by_digest.remove(&record.digest);
     }
 
     pub(super) fn issue_now(&self, mut key: NewKey) -> Result<IssuedKey, MemoryKeysError> {
@@ -246,14 +242,14 @@ impl MemoryKeys {
             let Some(found) = index.get(&used.id).cloned() else { continue };
             let mut record = KeyRecord::clone(&found);
             used.add_to(&mut record);
-            if record.digest != found.digest && self.0.by_digest.pin().contains_key(&record.digest) {
+            if record.digest != found.digest && self.0.by_digest.contains(&record.digest) {
                 record.digest = found.digest;
             }
             let record = KeyRef::from(record);
             self.replace(&mut index, &record);
             if record.digest != found.digest {
                 // It is found by its new one already.
-                self.0.by_digest.pin().remove(&found.digest);
+                self.0.by_digest.remove(&found.digest);
             }
         }
     }

@@ -1,9 +1,8 @@
 //! Events, a store that waits until it is let, and a log to read.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use http::{Request, Response};
 use tokio::sync::Semaphore;
@@ -11,7 +10,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_api_key::audit::{AuditAction, AuditEvent, AuditEventId, AuditFilter, AuditPage, AuditStore, MemoryAudit};
 use tower_api_key::clock::Timestamp;
 use tower_api_key::{ApiKeyLayer, BoxError};
-use tracing::subscriber::DefaultGuard;
+
+pub(crate) use super::log::Log;
 
 /// 2026-01-14T18:00:00Z, and so many seconds later.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -78,38 +78,4 @@ pub(crate) async fn call(auth: &ApiKeyLayer, key: &str) -> u16 {
     let inner = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
     let request = Request::get("/v1/things").header("x-api-key", key).body(()).unwrap();
     auth.layer(inner).oneshot(request).await.unwrap().status().as_u16()
-}
-
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(crate) fn listen() -> (Self, DefaultGuard) {
-        // Lets every call site count as one that somebody listens to, whichever thread comes by first.
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| drop(tracing::subscriber::set_global_default(tracing_subscriber::registry())));
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// The lines of this target that have this text.
-    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = log.lines().filter(|line| line.contains("tower_api_key::audit_trail") && line.contains(text));
-        lines.map(ToOwned::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

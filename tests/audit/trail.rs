@@ -7,6 +7,7 @@ use tower_api_key::ApiKeyLayer;
 use tower_api_key::audit::{AuditAction, AuditFilter, AuditStore, AuditTrail, MemoryAudit};
 use tower_api_key::source::{KeyStore, MemoryKeys, NewKey};
 use tower_api_key::testing::TestClock;
+use tracing::Level;
 
 use super::support::{Gated, Log, at, call, event};
 
@@ -22,7 +23,7 @@ fn number(line: &str, field: &str) -> u64 {
 async fn no_request_waits_for_a_store_that_does_not_answer_and_every_drop_is_counted() {
     const REQUESTS: u64 = 100_000;
     const CAPACITY: usize = 1_000;
-    let (log, _guard) = Log::listen();
+    let (log, _guard) = Log::listen(Level::INFO);
     let (keys, clock, store) = (MemoryKeys::new(), TestClock::default(), Gated::new(3));
     let key = keys.issue(NewKey::named("k")).await.unwrap().secret;
     let trail = AuditTrail::builder(store.clone()).capacity(CAPACITY).batch(100).clock(clock.clone()).build().unwrap();
@@ -85,7 +86,7 @@ async fn a_batch_that_the_store_did_not_take_waits_and_comes_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_does_not_wait_for_ever_and_says_what_is_not_written() {
-    let (log, _guard) = Log::listen();
+    let (log, _guard) = Log::listen(Level::INFO);
     let (keys, store) = (MemoryKeys::new(), Gated::new(1));
     let key = keys.issue(NewKey::named("k")).await.unwrap().secret;
     let trail = AuditTrail::builder(store.clone()).batch(2).build().unwrap();
@@ -167,7 +168,7 @@ fn settings_that_make_no_sense_are_named() {
 /// Without anybody who writes, memory is bounded all the same, and the log says what is missing.
 #[tokio::test]
 async fn a_trail_that_nobody_writes_says_so() {
-    let (log, _guard) = Log::listen();
+    let (log, _guard) = Log::listen(Level::INFO);
     let trail = AuditTrail::builder(MemoryAudit::new()).capacity(2).build().unwrap();
     for seconds in 0..5 {
         trail.note(event(seconds));

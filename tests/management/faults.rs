@@ -2,9 +2,8 @@
 
 use std::error::Error;
 use std::future::pending;
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, StatusCode, header};
@@ -19,6 +18,7 @@ use tower_api_key::source::{
 };
 use tracing::Level;
 
+use super::log::Log;
 use super::support::{Api, body, boxed, guarded, maker, path, request, send, user};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -248,27 +248,9 @@ async fn a_store_that_lists_too_much_shows_nothing_out_of_reach() {
     assert_eq!(owners, ["ann"]);
 }
 
-/// What is logged, kept for a test to read.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_secret_and_no_digest_is_logged() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(move || writer.clone());
-    let guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, guard) = Log::listen(Level::TRACE);
     let api = Api::new();
     let admin = api.admin().await;
     let made = send(&api.app, request(&Method::POST, "/v1/keys", Some(&admin), Some(json!({"name": "new"})))).await;
@@ -280,7 +262,7 @@ async fn no_secret_and_no_digest_is_logged() {
         }
     }
     drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert!(text.contains("keys_secret_table is on fire"), "the cause of a failure is logged: {text}");
     for secret in [admin.as_str(), made.body["key"].as_str().unwrap()] {
         assert!(!text.contains(&secret[12..secret.len() - 4]), "{text}");

@@ -8,6 +8,8 @@ mod exact;
 mod gate;
 mod invalidations;
 mod leases;
+#[path = "../support/log.rs"]
+mod log;
 mod outages;
 mod support;
 #[cfg(feature = "redis-tls")]

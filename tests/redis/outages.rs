@@ -1,13 +1,14 @@
 //! Redis away: what becomes of requests, how soon, and what the log is told.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tower_api_key::clock::{Clock, SystemClock};
 use tower_api_key::limit::redis::{OnUnavailable, RedisLimiterError, RedisRateLimiter};
 use tower_api_key::limit::{Charge, Decision, Detail, Quota, RateLimiter, Subject};
 
+use tracing::Level;
+
+use super::log::Log;
 use super::support::*;
 
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -148,34 +149,12 @@ async fn a_script_that_was_flushed_and_a_connection_that_was_cut_cost_nothing_th
     assert_eq!(look.state().unwrap().remaining, 4);
 }
 
-/// What a subscriber writes, to be read.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn an_outage_is_told_once_and_its_end_once() {
     if !services() {
         return;
     }
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_env_filter("tower_api_key=info")
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::listen(Level::INFO);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut server = Server::start();
@@ -191,9 +170,10 @@ fn an_outage_is_told_once_and_its_end_once() {
             let _ = take(&limiter, &quota).await;
         }
     });
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = log.lines("tower_api_key");
+    let text = lines.join("\n");
     assert_eq!(text.matches("Redis does not decide on limits").count(), 1, "{text}");
     assert_eq!(text.matches("Redis decides on limits again").count(), 1, "{text}");
-    assert!(text.lines().all(|line| line.contains("tower_api_key::limit:")), "{text}");
+    assert!(lines.iter().all(|line| line.contains("tower_api_key::limit:")), "{text}");
     assert!(text.contains("on_unavailable=Allow") && text.contains("requests="), "{text}");
 }

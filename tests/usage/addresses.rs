@@ -8,6 +8,7 @@ use tower_api_key::audit::AuthEvent;
 use tower_api_key::clock::Timestamp;
 use tower_api_key::source::{KeyStore, KeyUsage};
 use tower_api_key::usage::Usage;
+use tracing::Level;
 
 use crate::support::{Log, call_from, one_key};
 
@@ -55,15 +56,14 @@ async fn the_event_says_when_a_key_comes_from_a_new_address() {
 
 #[tokio::test]
 async fn the_log_says_so_too() {
-    let log = Log::default();
-    let _listening = log.listen();
+    let (log, _listening) = Log::listen(Level::INFO);
     let (keys, _, key) = one_key().await;
     let auth = ApiKeyLayer::builder(keys.clone()).usage(Usage::new(keys)).build().unwrap();
     for (address, mark) in [("192.0.2.1", "new_address=false"), ("192.0.2.2", "new_address=true")] {
         call_from(&auth, &key, address).await;
-        let lines = log.lines("outcome=\"accepted\"");
+        let lines = log.new_lines("outcome=\"accepted\"");
         assert!(lines.len() == 1 && lines[0].contains(mark), "{lines:?}");
     }
     call_from(&auth, "ak_live_made_up", "192.0.2.1").await;
-    assert!(log.lines("new_address").is_empty(), "of accepted requests alone");
+    assert!(log.new_lines("new_address").is_empty(), "of accepted requests alone");
 }

@@ -9,6 +9,7 @@ use tower_api_key::key::KeyFormat;
 use tower_api_key::source::{EnvKeys, KeySource, KeyStore, MemoryKeys, NewKey};
 use tower_api_key::testing::TestClock;
 use tower_api_key::usage::Usage;
+use tracing::Level;
 
 use crate::support::{Fault, Log, Moody, call, call_from, one_key, until, uses};
 
@@ -153,18 +154,17 @@ async fn a_book_that_fills_up_is_written_before_its_time() {
 
 #[tokio::test]
 async fn without_a_background_the_book_stays_bounded_and_the_log_says_so_once() {
-    let log = Log::default();
-    let _listening = log.listen();
+    let (log, _listening) = Log::listen(Level::INFO);
     let (keys, _, key) = one_key().await;
     let clock = TestClock::default();
     let auth = ApiKeyLayer::builder(keys.clone()).clock(clock.clone()).usage(Usage::new(keys.clone())).build().unwrap();
     call(&auth, &key).await;
-    assert!(log.lines("background").is_empty());
+    assert!(log.new_lines("background").is_empty());
     for _ in 0..10 {
         clock.advance(Duration::from_secs(60));
         call(&auth, &key).await;
     }
-    assert_eq!(log.lines("spawn ApiKeyLayer::background()").len(), 1);
+    assert_eq!(log.new_lines("spawn ApiKeyLayer::background()").len(), 1);
 
     let small = Usage::new(keys.clone()).capacity(1);
     let auth = ApiKeyLayer::builder(keys.clone()).usage(small).build().unwrap();
@@ -173,7 +173,7 @@ async fn without_a_background_the_book_stays_bounded_and_the_log_says_so_once() 
         assert_eq!(call(&auth, key).await, StatusCode::OK);
     }
     auth.flush().await.unwrap();
-    let lines = log.lines("the book was full");
+    let lines = log.new_lines("the book was full");
     assert!(lines.len() == 1 && lines[0].contains("uses=2"), "{lines:?}");
 }
 

@@ -4,6 +4,8 @@ mod addresses;
 mod batches;
 mod credits;
 mod killed;
+#[path = "../support/log.rs"]
+mod log;
 mod peppers;
 mod reminders;
 mod series;

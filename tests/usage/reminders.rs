@@ -6,6 +6,7 @@ use tower_api_key::ApiKeyLayer;
 use tower_api_key::source::{KeyRotation, KeyStore, MemoryKeys, NewKey};
 use tower_api_key::testing::TestClock;
 use tower_api_key::usage::Usage;
+use tracing::Level;
 
 use crate::support::{Log, call};
 
@@ -13,8 +14,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test]
 async fn an_old_key_in_use_is_named_once_a_day() {
-    let log = Log::default();
-    let _listening = log.listen();
+    let (log, _listening) = Log::listen(Level::INFO);
     let clock = TestClock::default();
     let keys = MemoryKeys::builder().clock(clock.clone()).build();
     let issued = keys.issue(NewKey::named("k")).await.unwrap();
@@ -25,7 +25,7 @@ async fn an_old_key_in_use_is_named_once_a_day() {
             call(&auth, issued.secret.expose_secret()).await;
             auth.flush().await.unwrap();
         }
-        log.lines("tower_api_key::keys")
+        log.new_lines("tower_api_key::keys")
     };
     clock.advance(90 * DAY);
     assert!(reminders().await.is_empty(), "90 days are not more than 90 days");
@@ -45,8 +45,7 @@ async fn an_old_key_in_use_is_named_once_a_day() {
 
 #[tokio::test]
 async fn many_old_keys_do_not_flood_the_log() {
-    let log = Log::default();
-    let _listening = log.listen();
+    let (log, _listening) = Log::listen(Level::INFO);
     let clock = TestClock::default();
     let keys = MemoryKeys::builder().clock(clock.clone()).build();
     let mut issued = Vec::new();
@@ -65,7 +64,7 @@ async fn many_old_keys_do_not_flood_the_log() {
         call(&auth, key.secret.expose_secret()).await;
     }
     auth.flush().await.unwrap();
-    let lines = log.lines("tower_api_key::keys");
+    let lines = log.new_lines("tower_api_key::keys");
     assert_eq!(lines.len(), 21);
     assert!(lines[20].contains("keys=30"), "{}", lines[20]);
 }

@@ -1,9 +1,8 @@
 //! A layer that records usage, and stores that do not always take it.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -16,14 +15,7 @@ use tower_api_key::source::{
 };
 use tower_api_key::{ApiKeyLayer, BoxError, PeerAddr};
 
-/// Lets every call site count as one that somebody listens to. Else one that a thread without a listener comes by first can
-/// stay silent for the others.
-fn listen_everywhere() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
-    });
-}
+pub(crate) use super::log::{Log, listen_everywhere};
 
 /// The status of a request with this key, from this address.
 pub(crate) async fn call_from(auth: &ApiKeyLayer, key: &str, address: &str) -> StatusCode {
@@ -160,36 +152,6 @@ impl KeyStore for Moody {
         if silent {
             std::future::pending::<()>().await;
         }
-        Ok(())
-    }
-}
-
-/// What is logged while a guard of it lives, on this thread.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(crate) fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        listen_everywhere();
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    /// The lines that have this in them, since last asked.
-    pub(crate) fn lines(&self, about: &str) -> Vec<String> {
-        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        text.lines().filter(|line| line.contains(about)).map(ToOwned::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
