@@ -35,7 +35,7 @@ impl Disk {
     fn mount() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", "size=1g", "tmpfs"]).arg(folder.path());
         assert!(mount.status().expect("mount can be run").success(), "a disk that can be filled needs root");
         Self(folder)
     }

@@ -15,6 +15,7 @@ let cursor = null;
 let shown = 0;
 let only = null;
 let asked = new AbortController();
+let listed = Promise.resolve();
 
 /** Whether there is an audit trail at `url`: what an API without one answers with 404. */
 export async function there(url, signal) {
@@ -46,7 +47,13 @@ export function narrow(key) {
 }
 
 /** Shows the newest events. Whether they could be read. */
-export async function load() {
+export function load() {
+  clearTimeout(load.timer);
+  listed = list();
+  return listed;
+}
+
+async function list() {
   asked.abort();
   asked = new AbortController();
   const { signal } = asked;
@@ -66,8 +73,14 @@ export async function load() {
   }
 }
 
-async function more() {
+/** Goes on where the list ends: once what was asked for before has come, since it would leave a gap in another list. */
+function more() {
   const { signal } = asked;
+  listed = listed.then(() => next(signal));
+}
+
+async function next(signal) {
+  if (signal.aborted || !cursor) return;
   try {
     add(await read(cursor, signal));
     explain(problem, null);

@@ -15,6 +15,7 @@ const known = new Map();
 let base = "";
 let cursor = null;
 let asked = new AbortController();
+let listed = Promise.resolve();
 let manage = () => {};
 let nameOf = () => null;
 
@@ -39,7 +40,13 @@ export function start(url) {
 }
 
 /** Lists anew, from the beginning. Rejects with why it cannot be. */
-export async function load() {
+export function load() {
+  clearTimeout(load.timer);
+  listed = list();
+  return listed;
+}
+
+async function list() {
   asked.abort();
   asked = new AbortController();
   const { signal } = asked;
@@ -65,8 +72,14 @@ export const refresh = () => load().then(() => true, (error) => {
   return false;
 });
 
-async function more() {
+/** Goes on where the list ends: once what was asked for before has come, since it would leave a gap in another list. */
+function more() {
   const { signal } = asked;
+  listed = listed.catch(() => {}).then(() => next(signal));
+}
+
+async function next(signal) {
+  if (signal.aborted || !cursor) return;
   const button = find("keys-more");
   button.setAttribute("aria-disabled", "true");
   try {
@@ -184,8 +197,8 @@ export function state(key) {
 filters.addEventListener("submit", (event) => event.preventDefault());
 filters.addEventListener("change", ({ target }) => { if (target.name !== "q") refresh(); });
 filters.elements.q.addEventListener("input", () => {
-  clearTimeout(refresh.timer);
-  refresh.timer = setTimeout(refresh, 250);
+  clearTimeout(load.timer);
+  load.timer = setTimeout(refresh, 250);
 });
 find("keys-more").addEventListener("click", more);
 find("refresh").addEventListener("click", async () => {

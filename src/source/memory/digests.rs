@@ -1,6 +1,9 @@
 //! Records by their digests, read by all and changed by few.
 
+use std::sync::Arc;
+
 use papaya::HashMap as ConcurrentMap;
+use seize::Collector;
 
 use super::near;
 use crate::key::{DigestHasher, KeyDigest, KeyRef};
@@ -14,7 +17,10 @@ pub(super) struct Digests(Box<[ConcurrentMap<KeyDigest, KeyRef, DigestHasher>]>)
 
 impl Digests {
     pub(super) fn new() -> Self {
-        Self((0..PARTS).map(|_| ConcurrentMap::with_hasher(DigestHasher::default())).collect())
+        // What was replaced waits in batches until no thread reads it: batches of all parts, not of each.
+        let collector = Arc::new(Collector::new());
+        let part = |_| ConcurrentMap::builder().shared_collector(Arc::clone(&collector));
+        Self((0..PARTS).map(|number| part(number).hasher(DigestHasher::default()).build()).collect())
     }
 
     pub(super) fn len(&self) -> usize {
