@@ -179,6 +179,16 @@ pub(crate) struct Ruling {
     dotted: Option<Box<Method>>,
 }
 
+impl Ruling {
+    /// What an empty table says of every request.
+    pub(crate) const GUARDED: Self = Self { openness: Openness::Guarded, groups: SmallVec::new_const(), dotted: None };
+
+    /// The same for somebody else; nothing is asked of what is left.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { openness: self.openness, groups: std::mem::take(&mut self.groups), dotted: self.dotted.take() }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     entries: Vec<Entry>,
@@ -234,11 +244,16 @@ impl RouteTable {
         Ok(Self { entries, default, subjects, groups, exact, respelt, restricting, unusual, demands })
     }
 
+    /// Whether it has no entry, so that its default holds for every path.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
     /// `rewritten_to`, gets no permission, and the restrictions of both paths.
     pub(crate) fn rule(&self, method: &Method, path: &str, rewritten_to: Option<&str>) -> Ruling {
-        let mut ruling = Ruling { openness: Openness::Guarded, groups: SmallVec::new(), dotted: None };
-        if self.entries.is_empty() {
+        let mut ruling = Ruling::GUARDED;
+        if self.is_empty() {
             return ruling;
         }
         let exact = self.exact.find(method, path);
@@ -303,6 +318,11 @@ impl RouteTable {
             return Callers::Either;
         }
         self.routes(ruling).map(Route::who_may_call).fold(Callers::Either, Callers::and)
+    }
+
+    /// Whether any route asks for scopes.
+    pub(crate) const fn asks_for_scopes(&self) -> bool {
+        self.demands.scopes
     }
 
     /// The scopes that have to be met, all of them.

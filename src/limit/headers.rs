@@ -196,10 +196,9 @@ pub(crate) struct LimitReport {
 }
 
 impl LimitReport {
-    /// The same, of a limit that was looked at and not asked for: it tells nobody to wait.
-    pub(crate) const fn without_wait(mut self) -> Self {
+    /// The limit was looked at, and not asked for: it tells nobody to wait.
+    pub(crate) const fn tell_no_wait(&mut self) {
         self.state.verdict = Verdict::Admitted;
-        self
     }
 }
 
