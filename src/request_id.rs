@@ -5,14 +5,12 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use crate::chunk;
 use crate::fields::Glance;
-
-/// `X-Request-Id`.
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) use crate::fields::X_REQUEST_ID;
 
 /// The id of a request: the caller's own `X-Request-Id` if it sent one that is 1 to 128 visible ASCII characters, else a
 /// fresh one of 32 hexadecimal digits. Every response repeats it, and so does the body of an error.
