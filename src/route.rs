@@ -312,23 +312,41 @@ impl RouteTable {
         named.into_iter().chain(default)
     }
 
+    /// The demands of the one entry that holds, or of the default; `None` if others may hold besides, or none.
+    fn only_route(&self, ruling: &Ruling) -> Option<&Route> {
+        if ruling.openness != Openness::Guarded || ruling.dotted.is_some() {
+            return None;
+        }
+        let [group] = ruling.groups[..] else { return ruling.groups.is_empty().then_some(&self.default) };
+        let [index] = self.groups[group][..] else { return None };
+        Some(&self.entries[index]).filter(|entry| entry.openness == Openness::Guarded).map(|entry| &entry.route)
+    }
+
     /// Who may call: what all that holds demands.
     pub(crate) fn callers(&self, ruling: &Ruling) -> Callers {
         if !self.demands.callers {
             return Callers::Either;
         }
+        if let Some(only) = self.only_route(ruling) {
+            return only.callers;
+        }
         self.routes(ruling).map(Route::who_may_call).fold(Callers::Either, Callers::and)
     }
 
-    /// Whether any route asks for scopes.
-    pub(crate) const fn asks_for_scopes(&self) -> bool {
-        self.demands.scopes
-    }
-
-    /// The scopes that have to be met, all of them.
-    pub(crate) fn required_scopes(&self, ruling: &Ruling) -> impl Iterator<Item = &ScopeRequirement> {
-        let routes = self.demands.scopes.then(|| self.routes(ruling));
-        routes.into_iter().flatten().filter_map(Route::required_scopes)
+    /// The first of the scopes that have to be met, and are not.
+    pub(crate) fn unmet_scopes(
+        &self,
+        ruling: &Ruling,
+        is_met: impl Fn(&ScopeRequirement) -> bool,
+    ) -> Option<&ScopeRequirement> {
+        let unmet = |required: &&ScopeRequirement| !is_met(required);
+        if !self.demands.scopes {
+            return None;
+        }
+        match self.only_route(ruling) {
+            Some(only) => only.required_scopes().filter(unmet),
+            None => self.routes(ruling).filter_map(Route::required_scopes).find(unmet),
+        }
     }
 
     /// What is wrong with a table that asks for users, in a layer that knows none.
@@ -345,6 +363,9 @@ impl RouteTable {
     pub(crate) fn cost(&self, ruling: &Ruling) -> u32 {
         if !self.demands.costs {
             return 1;
+        }
+        if let Some(only) = self.only_route(ruling) {
+            return only.cost;
         }
         self.routes(ruling).map(Route::cost_of_a_request).max().unwrap_or(1)
     }
