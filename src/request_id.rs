@@ -49,6 +49,11 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
+    /// The same as bytes, which nobody has to look through.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     pub(crate) fn to_header(&self) -> HeaderValue {
         self.0.clone()
     }

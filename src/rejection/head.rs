@@ -68,16 +68,23 @@ impl Head {
 
     fn fill(&self, facts: Facts<'_>) -> HeaderMap {
         let mut fields = self.fields.clone();
-        let mut values = fields.values_mut().skip(2);
-        let wait = facts.wait.map(limit::header_number);
-        for value in [facts.id.map(RequestId::to_header), wait].into_iter().flatten() {
-            put(values.next(), value);
+        let mut values = fields.values_mut();
+        // The type of the content, and what caches may do, are there already.
+        values.next();
+        values.next();
+        if let Some(id) = facts.id {
+            put(values.next(), id.to_header());
         }
-        if let Some(limit) = facts.limit {
-            let mut values = values.skip(self.challenges);
-            for value in limit {
-                put(values.next(), value);
+        if let Some(seconds) = facts.wait {
+            put(values.next(), limit::header_number(seconds));
+        }
+        if let Some([limit, remaining, reset]) = facts.limit {
+            for _ in 0..self.challenges {
+                values.next();
             }
+            put(values.next(), limit);
+            put(values.next(), remaining);
+            put(values.next(), reset);
         }
         fields
     }

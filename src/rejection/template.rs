@@ -63,7 +63,7 @@ impl<'a> Words<'a> {
     /// What goes into a gap, but for a number.
     fn text(&self, gap: Gap) -> &[u8] {
         match (gap, &self.fact) {
-            (Gap::Id, _) => self.id.map_or("", RequestId::as_str).as_bytes(),
+            (Gap::Id, _) => self.id.map_or(b"", RequestId::as_bytes),
             (Gap::Fact, Some(Fact::Instant(instant))) => instant,
             (Gap::Fact, Some(Fact::Id(id))) => id.as_bytes(),
             (Gap::Fact, None) | (Gap::Seconds, _) => b"",
