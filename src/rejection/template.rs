@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::RejectionReason;
 use crate::clock::Timestamp;
 use crate::key::KeyId;
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, is_plain};
 
 /// The words in which the bodies of one reason differ.
 pub(super) struct Words<'a> {
@@ -56,7 +56,7 @@ impl<'a> Words<'a> {
             _ => None,
         };
         let words = Self { id, seconds: reason.retry_after_seconds(), fact };
-        let plain = [Gap::Id, Gap::Fact].iter().all(|gap| is_the_same_in_all_encodings(words.text(*gap)));
+        let plain = id.is_none_or(RequestId::is_plain) && is_plain(words.text(Gap::Fact));
         plain.then_some(words)
     }
 
@@ -160,12 +160,6 @@ impl RejectionReason {
     pub(super) fn is_in_one_second(&self) -> bool {
         self.retry_after_seconds() == Some(1)
     }
-}
-
-/// Whether neither JSON nor a URN writes any of these characters in another way.
-fn is_the_same_in_all_encodings(text: &[u8]) -> bool {
-    let same = |byte: &u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'_' | b'.' | b':');
-    text.iter().fold(true, |all, byte| all & same(byte))
 }
 
 /// The digits of a number, at the end of `digits`.
