@@ -230,14 +230,17 @@ impl Gate {
 
     /// Notes the use, and writes the event, and the context into the request.
     fn end(&self, outcome: Outcome, attempt: &mut Attempt, parts: &mut Parts, reply: &mut Reply) -> Admission {
-        let rate_limit = attempt.limit.as_ref().map(|report| report.state);
-        reply.limited(attempt.limit.take());
+        let mut rate_limit = None;
+        if let Some(report) = attempt.limit.take() {
+            rate_limit = Some(report.state);
+            reply.limited(report);
+        }
         self.instruments.waited(Stage::Decision, reply.waited());
         match outcome {
             Ok(principal) => {
-                reply.accepted(&principal, parts);
-                let new_address = self.note_use(principal.key(), reply, attempt.rehash.take());
                 let path = transport::original_uri(parts).path();
+                reply.accepted(&principal, &parts.method, path);
+                let new_address = self.note_use(principal.key(), reply, attempt.rehash.take());
                 self.record(reply, None, Some(principal.method()), new_address, &parts.method, path);
                 if let Some(attempted) = reply.attempted() {
                     let context = AuthContext {

@@ -16,7 +16,6 @@ use crate::limit::{LimitReport, Limits};
 use crate::rejection::{Audience, Rejection, Unrendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::session::User;
-use crate::transport;
 
 /// The facts about a request that its response needs.
 pub(crate) struct Reply {
@@ -81,15 +80,15 @@ impl Reply {
         self.attempted = Some(Attempted { at, client, accepted: None });
     }
 
-    pub(crate) fn accepted(&mut self, principal: &Principal, parts: &Parts) {
+    pub(crate) fn accepted(&mut self, principal: &Principal, method: &Method, path: &str) {
         if let Some(attempted) = &mut self.attempted {
-            let path = Path(SmallVec::from_slice(transport::original_uri(parts).path().as_bytes()));
-            attempted.accepted = Some(Accepted { principal: principal.clone(), method: parts.method.clone(), path });
+            let path = Path(SmallVec::from_slice(path.as_bytes()));
+            attempted.accepted = Some(Accepted { principal: principal.clone(), method: method.clone(), path });
         }
     }
 
-    pub(crate) fn limited(&mut self, report: Option<LimitReport>) {
-        self.limit = report;
+    pub(crate) fn limited(&mut self, report: LimitReport) {
+        self.limit = Some(report);
     }
 
     pub(crate) fn waits(&mut self, watch: Watch) {

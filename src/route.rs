@@ -274,7 +274,7 @@ impl RouteTable {
 
     fn openness(&self, method: &Method, path: &str, exact: Option<usize>, is_usual: bool) -> Openness {
         let Some(entry) = self.entries(exact).next() else { return Openness::Guarded };
-        if !is_dynamic(&entry.pattern) || is_usual {
+        if is_usual || !is_dynamic(&entry.pattern) {
             return entry.openness;
         }
         let closest = |reading: &String| self.entries(self.respelt.find(method, reading));
