@@ -83,27 +83,30 @@ pub(crate) struct Gate {
 }
 
 /// A gate and its rules, under a count of holders that only some of them share.
-#[allow(clippy::redundant_allocation, reason = "the outer count is what only some holders share")]
 #[derive(Clone)]
-pub(crate) struct SharedGate {
-    gate: Arc<Arc<Gate>>,
+pub(crate) struct SharedGate(Arc<Shared>);
+
+struct Shared {
+    gate: Arc<Gate>,
+    #[allow(clippy::redundant_allocation, reason = "the outer count is what only some holders share")]
     rules: Arc<Arc<ContextRules>>,
 }
 
 impl SharedGate {
     pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        Self { rules: Arc::new(Arc::clone(&gate.rules)), gate: Arc::new(gate) }
+        let rules = Arc::new(Arc::clone(&gate.rules));
+        Self(Arc::new(Shared { gate, rules }))
     }
 
     /// The same under another count.
     pub(crate) fn apart(&self) -> Self {
-        Self::new(Arc::clone(&self.gate))
+        Self::new(Arc::clone(&self.0.gate))
     }
 
     /// For the context of a request.
     #[allow(clippy::redundant_allocation, reason = "the outer count is what only some holders share")]
     fn rules(&self) -> Arc<Arc<ContextRules>> {
-        Arc::clone(&self.rules)
+        Arc::clone(&self.0.rules)
     }
 }
 
@@ -111,13 +114,13 @@ impl Deref for SharedGate {
     type Target = Arc<Gate>;
 
     fn deref(&self) -> &Arc<Gate> {
-        &self.gate
+        &self.0.gate
     }
 }
 
 impl fmt::Debug for SharedGate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.gate, f)
+        fmt::Debug::fmt(&self.0.gate, f)
     }
 }
 
@@ -141,7 +144,7 @@ pub(crate) enum Admission {
     Wait(BoxFuture<'static, Verdict>),
 }
 
-/// What is known of an attempt before it is known who makes it. Owned, so that it can wait.
+/// What is known of an attempt apart from who makes it. Handed from stage to stage, each of which adds to it.
 struct Attempt {
     at: Timestamp,
     client: ClientIp,
@@ -153,10 +156,26 @@ struct Attempt {
     cross_site: bool,
     /// The digest that the key should have, if it was found by an older one.
     rehash: Option<Box<KeyDigest>>,
+    /// How the limit stands that the decision is about.
+    limit: Option<LimitReport>,
     /// Whether the stages are timed that need not wait.
     sample: Sample,
     /// The source that knows the key.
     known_by: KnownBy,
+}
+
+impl Attempt {
+    /// The same for a future, which keeps it while it waits. Nothing is asked of what is left.
+    fn take(&mut self) -> Self {
+        Self {
+            origin: self.origin.take(),
+            ruling: self.ruling.take(),
+            people: std::mem::replace(&mut self.people, PresentedSessions::Nothing),
+            rehash: self.rehash.take(),
+            limit: self.limit.take(),
+            ..*self
+        }
+    }
 }
 
 impl Gate {
@@ -173,7 +192,7 @@ impl Gate {
         reply.attempt(at, client, parts);
         let origin = if glance.origin { only_origin(&parts.headers).cloned().map(Box::new) } else { None };
         let (callers, people, cross_site) = self.people(parts, glance, &ruling);
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             at,
             client,
             origin,
@@ -182,17 +201,18 @@ impl Gate {
             people,
             cross_site,
             rehash: None,
+            limit: None,
             sample,
             known_by: KnownBy::default(),
         };
-        match self.decide(parts, glance, attempt) {
-            Step::Done(verdict) => {
+        match self.decide(parts, glance, &mut attempt) {
+            Step::Done(outcome) => {
                 // Who is refused gets no further, and neither do their credentials.
-                if verdict.outcome.is_ok() {
+                if outcome.is_ok() {
                     self.put_away_credentials(parts, glance);
                 }
                 self.instruments.at_once(Stage::Decision, watch);
-                self.conclude(verdict, parts, reply)
+                self.end(outcome, &mut attempt, parts, reply)
             }
             Step::Wait(waiting) => {
                 self.put_away_credentials(parts, glance);
@@ -202,16 +222,25 @@ impl Gate {
         }
     }
 
-    /// Ends what [`admit`](Self::admit) started: notes the use, writes the event, and the context into the request.
+    /// Ends what [`admit`](Self::admit) started and had to wait for.
     pub(crate) fn conclude(&self, verdict: Verdict, parts: &mut Parts, reply: &mut Reply) -> Admission {
-        let rate_limit = verdict.limit.as_ref().map(|report| report.state);
-        reply.limited(verdict.limit);
+        let Verdict { outcome, mut attempt } = verdict;
+        self.end(outcome, &mut attempt, parts, reply)
+    }
+
+    /// Notes the use, and writes the event, and the context into the request.
+    fn end(&self, outcome: Outcome, attempt: &mut Attempt, parts: &mut Parts, reply: &mut Reply) -> Admission {
+        let mut rate_limit = None;
+        if let Some(report) = attempt.limit.take() {
+            rate_limit = Some(report.state);
+            reply.limited(report);
+        }
         self.instruments.waited(Stage::Decision, reply.waited());
-        match verdict.outcome {
+        match outcome {
             Ok(principal) => {
-                reply.accepted(&principal, parts);
-                let new_address = self.note_use(principal.key(), reply, verdict.rehash);
                 let path = transport::original_uri(parts).path();
+                reply.accepted(&principal, &parts.method, path);
+                let new_address = self.note_use(principal.key(), reply, attempt.rehash.take());
                 self.record(reply, None, Some(principal.method()), new_address, &parts.method, path);
                 if let Some(attempted) = reply.attempted() {
                     let context = AuthContext {
@@ -221,14 +250,14 @@ impl Gate {
                         rate_limit,
                         rules: reply.gate().rules(),
                     };
-                    self.instruments.accepted(&context, verdict.known_by);
+                    self.instruments.accepted(&context, attempt.known_by);
                     trace::accepted(&context);
                     parts.extensions.insert(context);
                 }
                 Admission::Forward
             }
             Err(rejection) => {
-                self.instruments.refused(&rejection, verdict.known_by);
+                self.instruments.refused(&rejection, attempt.known_by);
                 let path = transport::original_uri(parts).path();
                 self.record_refusal(&rejection, reply, &parts.method, path);
                 Admission::Refuse(rejection)
@@ -291,12 +320,15 @@ impl Gate {
 
     /// What the table of routes says of the path as the caller wrote it: routers above may have taken a prefix off.
     fn rule(&self, parts: &Parts) -> Ruling {
+        if self.routes.is_empty() {
+            return Ruling::GUARDED;
+        }
         let (path, original) = (parts.uri.path(), transport::original_uri(parts).path());
         let rewritten_to = if original.ends_with(path) { None } else { Some(path) };
         self.routes.rule(&parts.method, original, rewritten_to)
     }
 
-    fn decide(self: &Arc<Self>, parts: &Parts, glance: Glance, attempt: Attempt) -> Step {
+    fn decide(self: &Arc<Self>, parts: &Parts, glance: Glance, attempt: &mut Attempt) -> Step {
         if let Err(reason) = self.judge_address(attempt.client) {
             return self.refuse(reason, attempt);
         }
@@ -323,7 +355,7 @@ impl Gate {
     }
 
     /// Goes on with what was presented as a key.
-    fn by_key(self: &Arc<Self>, presented: Presented<'_>, attempt: Attempt) -> Step {
+    fn by_key(self: &Arc<Self>, presented: Presented<'_>, attempt: &mut Attempt) -> Step {
         match presented {
             Presented::Nothing => self.nobody(RejectionReason::MissingKey, attempt),
             Presented::Ambiguous => self.fail(RejectionReason::AmbiguousCredentials, attempt),
@@ -334,7 +366,7 @@ impl Gate {
     }
 
     /// Nothing was presented that counts here.
-    fn nobody(self: &Arc<Self>, missing: RejectionReason, attempt: Attempt) -> Step {
+    fn nobody(self: &Arc<Self>, missing: RejectionReason, attempt: &mut Attempt) -> Step {
         match (attempt.ruling.openness, &attempt.people) {
             (Openness::Optional, PresentedSessions::Nothing) => self.charge(Principal::Anonymous, attempt),
             _ => self.refuse(missing, attempt),
@@ -377,24 +409,26 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// What was decided, and how the limit stands that the decision is about.
+/// Who is let in, or why nobody is.
+type Outcome = Result<Principal, Rejection>;
+
+/// What was decided after waiting.
 pub(crate) struct Verdict {
-    outcome: Result<Principal, Rejection>,
-    limit: Option<LimitReport>,
-    rehash: Option<Box<KeyDigest>>,
-    known_by: KnownBy,
+    outcome: Outcome,
+    attempt: Attempt,
 }
 
-/// A stage's answer: a verdict, or that somebody has to be waited for.
+/// A stage's answer: what was decided, or that somebody has to be waited for.
 enum Step {
-    Done(Verdict),
+    Done(Outcome),
     Wait(BoxFuture<'static, Verdict>),
 }
 
 impl Step {
-    async fn resolve(self) -> Verdict {
+    /// The answer for a future, which keeps the attempt itself.
+    async fn resolve(self, attempt: Attempt) -> Verdict {
         match self {
-            Self::Done(verdict) => verdict,
+            Self::Done(outcome) => Verdict { outcome, attempt },
             Self::Wait(waiting) => waiting.await,
         }
     }

@@ -3,6 +3,8 @@
 //! Every decision that depends on time (expiry, limits, overlap, audit) reads it from a [`Clock`], once a request. The
 //! clock is a value: tests put a fake one in its place, so that nothing has to sleep.
 
+mod written;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -106,6 +108,11 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(written) = self.written()
+            && let Ok(text) = std::str::from_utf8(&written)
+        {
+            return f.write_str(text);
+        }
         let millis = jiff::Timestamp::from_millisecond(self.unix_millis()).unwrap_or_else(|_| self.to_jiff());
         write!(f, "{millis:.3}")
     }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, GetAll, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use percent_encoding::percent_decode;
@@ -163,6 +163,9 @@ impl fmt::Debug for KeyText<'_> {
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
     places: Vec<Checked>,
+    /// Whether one of the places is a cookie, and one the subprotocols of a handshake.
+    cookies: bool,
+    subprotocols: bool,
     /// Tokens of users travel as Bearer as well: what is written as one is no key.
     shares_bearer: bool,
 }
@@ -195,10 +198,7 @@ pub(crate) enum Way<'a> {
 /// `X-API-Key`, and `Authorization: Bearer`.
 impl Default for Credentials {
     fn default() -> Self {
-        Self {
-            places: vec![Checked::Header(HeaderName::from_static("x-api-key")), Checked::Scheme("Bearer".to_owned())],
-            shares_bearer: false,
-        }
+        Self::of(vec![Checked::Header(HeaderName::from_static("x-api-key")), Checked::Scheme("Bearer".to_owned())])
     }
 }
 
@@ -207,8 +207,13 @@ impl Credentials {
         if locations.is_empty() {
             return Err(ConfigError::new("credentials", "an empty list lets nobody present a key"));
         }
-        let places = locations.iter().map(check).collect::<Result<_, _>>()?;
-        Ok(Self { places, shares_bearer: false })
+        locations.iter().map(check).collect::<Result<_, _>>().map(Self::of)
+    }
+
+    fn of(places: Vec<Checked>) -> Self {
+        let cookies = places.iter().any(|place| matches!(place, Checked::Cookie(_)));
+        let subprotocols = places.iter().any(|place| matches!(place, Checked::Subprotocol));
+        Self { places, cookies, subprotocols, shares_bearer: false }
     }
 
     /// Whether keys travel as Bearer.
@@ -231,8 +236,8 @@ impl Credentials {
     }
 
     /// Whether keys travel in cookies.
-    pub(crate) fn reads_cookies(&self) -> bool {
-        self.places.iter().any(|place| matches!(place, Checked::Cookie(_)))
+    pub(crate) const fn reads_cookies(&self) -> bool {
+        self.cookies
     }
 
     /// Leaves what is written as a token to those who read tokens.
@@ -279,8 +284,7 @@ impl Credentials {
 
     /// The first subprotocol that is none of ours, for a handshake that brings a key among its subprotocols.
     pub(crate) fn real_subprotocol(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let read_here = self.places.iter().any(|place| matches!(place, Checked::Subprotocol));
-        if !read_here || !subprotocols(headers).any(|protocol| subprotocol_key(protocol).is_some()) {
+        if !self.subprotocols || !subprotocols(headers).any(|protocol| subprotocol_key(protocol).is_some()) {
             return None;
         }
         let real = subprotocols(headers).find(|protocol| subprotocol_key(protocol).is_none())?;
@@ -339,7 +343,7 @@ impl Checked {
 
     fn find<'a>(&self, parts: &'a Parts) -> Found<'a> {
         match self {
-            Self::Header(name) => one_of(parts.headers.get_all(name)),
+            Self::Header(name) => one_of(fields::values(&parts.headers, name)),
             Self::Scheme(scheme) => fields::authorization(&parts.headers, scheme),
             Self::Cookie(name) => {
                 let named = |(cookie, value)| (cookie == name.as_bytes()).then_some(value);
@@ -376,14 +380,18 @@ impl Checked {
 
 /// The one value of a header. The same header twice is ambiguous even with the same value, since a service behind the
 /// gate may read either, and so is a list.
-fn one_of(values: GetAll<'_, HeaderValue>) -> Found<'_> {
-    let mut filled = values.iter().map(|value| value.as_bytes().trim_ascii()).filter(|value| !value.is_empty());
-    let Some(value) = filled.next() else {
+fn one_of<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Found<'a> {
+    let (mut count, mut filled) = (0, None);
+    for value in values {
+        count += 1;
+        filled = filled.or_else(|| Some(value.as_bytes().trim_ascii()).filter(|value| !value.is_empty()));
+    }
+    let Some(value) = filled else {
         return Found::Nothing;
     };
     // Keys are so short that all of it is looked at in less time than a search takes to begin.
     let is_list = value.iter().fold(false, |any, byte| any | (*byte == b','));
-    if is_list || values.iter().nth(1).is_some() {
+    if is_list || count > 1 {
         return Found::Several;
     }
     Found::Text(Cow::Borrowed(value))

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, GetAll, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, GetAll, HeaderName, HeaderValue, ORIGIN};
 
 /// Which of the fields that a gate asks every request for there are at all.
 ///
@@ -21,17 +21,22 @@ impl Glance {
     pub(crate) fn at(headers: &HeaderMap) -> Self {
         let mut glance = Self::default();
         for name in headers.keys() {
-            match name.as_str() {
-                "authorization" => glance.authorization = true,
-                "content-type" => glance.content_type = true,
-                "cookie" => glance.cookie = true,
-                "origin" => glance.origin = true,
-                "x-request-id" => glance.request_id = true,
-                _ => {}
-            }
+            glance.authorization |= *name == AUTHORIZATION;
+            glance.content_type |= *name == CONTENT_TYPE;
+            glance.cookie |= *name == COOKIE;
+            glance.origin |= *name == ORIGIN;
+            glance.request_id |= *name == X_REQUEST_ID;
         }
         glance
     }
+}
+
+/// `X-Request-Id`.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The values of a field. A request has few fields: going through them costs less than computing the hash of a name.
+pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a HeaderValue> {
+    headers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| value)
 }
 
 /// What stands in one place.

@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use smallvec::SmallVec;
 
-use crate::authenticate::{Gate, SharedGate};
+use crate::authenticate::SharedGate;
 use crate::body::ResponseBody;
 use crate::clock::Timestamp;
 use crate::context::Principal;
@@ -12,11 +12,10 @@ use crate::fields::Glance;
 use crate::instruments::Watch;
 use crate::ip::ClientIp;
 use crate::key::{KeyRecord, KeyRef};
-use crate::limit::LimitReport;
+use crate::limit::{LimitReport, Limits};
 use crate::rejection::{Audience, Rejection, Unrendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::session::User;
-use crate::transport;
 
 /// The facts about a request that its response needs.
 pub(crate) struct Reply {
@@ -81,15 +80,15 @@ impl Reply {
         self.attempted = Some(Attempted { at, client, accepted: None });
     }
 
-    pub(crate) fn accepted(&mut self, principal: &Principal, parts: &Parts) {
+    pub(crate) fn accepted(&mut self, principal: &Principal, method: &Method, path: &str) {
         if let Some(attempted) = &mut self.attempted {
-            let path = Path(SmallVec::from_slice(transport::original_uri(parts).path().as_bytes()));
-            attempted.accepted = Some(Accepted { principal: principal.clone(), method: parts.method.clone(), path });
+            let path = Path(SmallVec::from_slice(path.as_bytes()));
+            attempted.accepted = Some(Accepted { principal: principal.clone(), method: method.clone(), path });
         }
     }
 
-    pub(crate) fn limited(&mut self, report: Option<LimitReport>) {
-        self.limit = report;
+    pub(crate) fn limited(&mut self, report: LimitReport) {
+        self.limit = Some(report);
     }
 
     pub(crate) fn waits(&mut self, watch: Watch) {
@@ -110,11 +109,10 @@ impl Reply {
 
     /// The response to a request that the gate refused.
     pub(crate) fn refuse<B>(&mut self, rejection: Rejection) -> Response<ResponseBody<B>> {
-        let more_fields = self.limit.as_ref().map_or(0, LimitReport::fields);
         let (renderer, audience) = (&self.gate.renderer, std::mem::take(&mut self.audience));
-        let mut response = renderer.render(rejection, audience, self.request_id.as_ref(), more_fields);
-        write_limit(&self.gate, self.limit.as_ref(), response.headers_mut());
-        response.map(ResponseBody::refusal)
+        let headers = self.gate.limits.as_ref().map(Limits::limit_headers);
+        let limit = headers.zip(self.limit.as_ref());
+        renderer.render(rejection, audience, self.request_id.as_ref(), limit).map(ResponseBody::refusal)
     }
 
     /// The response of the inner service, with what belongs on it. A refusal that comes out of it unrendered gets the
@@ -137,7 +135,9 @@ impl Reply {
         if let Some(protocol) = self.subprotocol.take().filter(|_| upgraded) {
             response.headers_mut().entry(header::SEC_WEBSOCKET_PROTOCOL).or_insert(*protocol);
         }
-        write_limit(&self.gate, self.limit.as_ref(), response.headers_mut());
+        if let (Some(limits), Some(report)) = (&self.gate.limits, &self.limit) {
+            limits.limit_headers().write(report, response.headers_mut());
+        }
         if self.gate.rotation_headers
             && let Some(key) = self.attempted.as_ref().and_then(Attempted::key)
         {
@@ -154,12 +154,6 @@ impl Path {
     fn as_str(&self) -> &str {
         // It was a text.
         std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-fn write_limit(gate: &Gate, limit: Option<&LimitReport>, headers: &mut HeaderMap) {
-    if let (Some(limits), Some(report)) = (&gate.limits, limit) {
-        limits.limit_headers().write(report, headers);
     }
 }
 

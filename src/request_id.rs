@@ -5,19 +5,20 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use crate::chunk;
 use crate::fields::Glance;
-
-/// `X-Request-Id`.
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) use crate::fields::X_REQUEST_ID;
 
 /// The id of a request: the caller's own `X-Request-Id` if it sent one that is 1 to 128 visible ASCII characters, else a
 /// fresh one of 32 hexadecimal digits. Every response repeats it, and so does the body of an error.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId {
+    value: HeaderValue,
+    plain: bool,
+}
 
 impl RequestId {
     /// The caller's own id, or a fresh one.
@@ -27,7 +28,9 @@ impl RequestId {
         }
         let mut values = headers.get_all(X_REQUEST_ID).into_iter();
         match (values.next(), values.next()) {
-            (Some(value), None) if is_valid(value.as_bytes()) => Self(value.clone()),
+            (Some(value), None) if is_valid(value.as_bytes()) => {
+                Self { value: value.clone(), plain: is_plain(value.as_bytes()) }
+            }
             _ => Self::fresh(),
         }
     }
@@ -42,21 +45,31 @@ impl RequestId {
         write_hex(mix(key.wrapping_add(count)), &mut digits[16..]);
         // Hexadecimal digits are a valid header value.
         let value = HeaderValue::from_maybe_shared(chunk::copy(&digits));
-        Self(value.unwrap_or_else(|_| HeaderValue::from_static("-")))
+        Self { value: value.unwrap_or_else(|_| HeaderValue::from_static("-")), plain: true }
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
         // Visible ASCII by construction.
-        self.0.to_str().unwrap_or_default()
+        self.value.to_str().unwrap_or_default()
+    }
+
+    /// Whether every encoding writes it as it is.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// The same as bytes, which nobody has to look through.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.value.as_bytes()
     }
 
     pub(crate) fn to_header(&self) -> HeaderValue {
-        self.0.clone()
+        self.value.clone()
     }
 
     pub(crate) fn into_header(self) -> HeaderValue {
-        self.0
+        self.value
     }
 }
 
@@ -96,6 +109,12 @@ fn count() -> u64 {
     });
     // A thread that is about to end has none left.
     of_this_thread.unwrap_or_else(|_| COUNTER.fetch_add(BLOCK, Ordering::Relaxed))
+}
+
+/// Whether neither JSON nor a URN writes any of these characters in another way.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    let same = |byte: &u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'_' | b'.' | b':');
+    text.iter().fold(true, |all, byte| all & same(byte))
 }
 
 fn is_valid(text: &[u8]) -> bool {

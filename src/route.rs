@@ -179,6 +179,16 @@ pub(crate) struct Ruling {
     dotted: Option<Box<Method>>,
 }
 
+impl Ruling {
+    /// What an empty table says of every request.
+    pub(crate) const GUARDED: Self = Self { openness: Openness::Guarded, groups: SmallVec::new_const(), dotted: None };
+
+    /// The same for somebody else; nothing is asked of what is left.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { openness: self.openness, groups: std::mem::take(&mut self.groups), dotted: self.dotted.take() }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     entries: Vec<Entry>,
@@ -234,11 +244,16 @@ impl RouteTable {
         Ok(Self { entries, default, subjects, groups, exact, respelt, restricting, unusual, demands })
     }
 
+    /// Whether it has no entry, so that its default holds for every path.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// What holds for `method` on `path`, as it was written. A request that was rewritten on its way here, to
     /// `rewritten_to`, gets no permission, and the restrictions of both paths.
     pub(crate) fn rule(&self, method: &Method, path: &str, rewritten_to: Option<&str>) -> Ruling {
-        let mut ruling = Ruling { openness: Openness::Guarded, groups: SmallVec::new(), dotted: None };
-        if self.entries.is_empty() {
+        let mut ruling = Ruling::GUARDED;
+        if self.is_empty() {
             return ruling;
         }
         let exact = self.exact.find(method, path);
@@ -259,7 +274,7 @@ impl RouteTable {
 
     fn openness(&self, method: &Method, path: &str, exact: Option<usize>, is_usual: bool) -> Openness {
         let Some(entry) = self.entries(exact).next() else { return Openness::Guarded };
-        if !is_dynamic(&entry.pattern) || is_usual {
+        if is_usual || !is_dynamic(&entry.pattern) {
             return entry.openness;
         }
         let closest = |reading: &String| self.entries(self.respelt.find(method, reading));
@@ -297,18 +312,41 @@ impl RouteTable {
         named.into_iter().chain(default)
     }
 
+    /// The demands of the one entry that holds, or of the default; `None` if others may hold besides, or none.
+    fn only_route(&self, ruling: &Ruling) -> Option<&Route> {
+        if ruling.openness != Openness::Guarded || ruling.dotted.is_some() {
+            return None;
+        }
+        let [group] = ruling.groups[..] else { return ruling.groups.is_empty().then_some(&self.default) };
+        let [index] = self.groups[group][..] else { return None };
+        Some(&self.entries[index]).filter(|entry| entry.openness == Openness::Guarded).map(|entry| &entry.route)
+    }
+
     /// Who may call: what all that holds demands.
     pub(crate) fn callers(&self, ruling: &Ruling) -> Callers {
         if !self.demands.callers {
             return Callers::Either;
         }
+        if let Some(only) = self.only_route(ruling) {
+            return only.callers;
+        }
         self.routes(ruling).map(Route::who_may_call).fold(Callers::Either, Callers::and)
     }
 
-    /// The scopes that have to be met, all of them.
-    pub(crate) fn required_scopes(&self, ruling: &Ruling) -> impl Iterator<Item = &ScopeRequirement> {
-        let routes = self.demands.scopes.then(|| self.routes(ruling));
-        routes.into_iter().flatten().filter_map(Route::required_scopes)
+    /// The first of the scopes that have to be met, and are not.
+    pub(crate) fn unmet_scopes(
+        &self,
+        ruling: &Ruling,
+        is_met: impl Fn(&ScopeRequirement) -> bool,
+    ) -> Option<&ScopeRequirement> {
+        let unmet = |required: &&ScopeRequirement| !is_met(required);
+        if !self.demands.scopes {
+            return None;
+        }
+        match self.only_route(ruling) {
+            Some(only) => only.required_scopes().filter(unmet),
+            None => self.routes(ruling).filter_map(Route::required_scopes).find(unmet),
+        }
     }
 
     /// What is wrong with a table that asks for users, in a layer that knows none.
@@ -325,6 +363,9 @@ impl RouteTable {
     pub(crate) fn cost(&self, ruling: &Ruling) -> u32 {
         if !self.demands.costs {
             return 1;
+        }
+        if let Some(only) = self.only_route(ruling) {
+            return only.cost;
         }
         self.routes(ruling).map(Route::cost_of_a_request).max().unwrap_or(1)
     }

@@ -60,6 +60,7 @@
 
 use tracing::Span;
 use tracing::field::display;
+use tracing::level_filters::LevelFilter;
 
 use crate::audit::Escaped;
 use crate::context::{AuthContext, Principal};
@@ -92,11 +93,16 @@ impl AuthContext {
 
 /// A request was let in.
 pub(crate) fn accepted(context: &AuthContext) {
-    context.record_on(&Span::current());
+    if is_on() {
+        context.record_on(&Span::current());
+    }
 }
 
 /// A request was refused.
 pub(crate) fn refused(rejection: &Rejection) {
+    if !is_on() {
+        return;
+    }
     let span = Span::current();
     if span.is_disabled() {
         return;
@@ -105,4 +111,9 @@ pub(crate) fn refused(rejection: &Rejection) {
     if let Some(id) = rejection.key_id() {
         span.record("key_id", id.as_str());
     }
+}
+
+/// Whether anybody listens to spans: asked for less than what the current span costs.
+fn is_on() -> bool {
+    LevelFilter::current() != LevelFilter::OFF
 }

@@ -24,7 +24,7 @@ struct Candidate {
 impl Gate {
     /// Asks the source for each digest that the key may be known by: first what is in memory, and then, if that is not
     /// enough, in a future.
-    pub(super) fn find(self: &Arc<Self>, key: &str, mut attempt: Attempt) -> Step {
+    pub(super) fn find(self: &Arc<Self>, key: &str, attempt: &mut Attempt) -> Step {
         let watch = attempt.sample.watch();
         for index in 0..self.schemes.len() {
             let Some(digest) = self.digest(key, index) else { continue };
@@ -55,13 +55,13 @@ impl Gate {
     }
 
     /// Goes on in a future, with the digest by the scheme at `index` and all that come after it.
-    fn find_from(self: &Arc<Self>, key: &str, index: usize, digest: KeyDigest, attempt: Attempt) -> Step {
+    fn find_from(self: &Arc<Self>, key: &str, index: usize, digest: KeyDigest, attempt: &mut Attempt) -> Step {
         let later = (index + 1..self.schemes.len()).filter_map(|index| self.digest(key, index));
         let once_more = if index < self.schemes.len() { self.once_more(key) } else { None };
         let remaining = std::iter::once(digest).chain(later).chain(once_more);
         let remaining = remaining.map(|digest| Candidate { rehash: self.rehash(key, &digest), digest }).collect();
         let named = self.named_id(key).map(str::to_owned);
-        Step::Wait(Box::pin(Arc::clone(self).find_later(remaining, named, attempt)))
+        Step::Wait(Box::pin(Arc::clone(self).find_later(remaining, named, attempt.take())))
     }
 
     async fn find_later(
@@ -71,21 +71,22 @@ impl Gate {
         mut attempt: Attempt,
     ) -> Verdict {
         // Who has guessed too often is not worth a question to the source.
-        if let Some(verdict) = self.out_of_attempts(&attempt).await {
-            return verdict;
+        if let Some(rejection) = self.out_of_attempts(&mut attempt).await {
+            return Verdict { outcome: Err(rejection), attempt };
         }
         let watch = Watch::started();
         let answer = self.timed(self.ask(candidates)).await;
         self.instruments.waited(Stage::Source, watch);
         let found = answer.unwrap_or_else(|elapsed| Err(StoreError::new(self.source.name(), "find a key", elapsed)));
-        match found {
+        let step = match found {
             Ok(Some((Candidate { digest, rehash }, found))) if !is_another(named.as_deref(), &found) => {
                 attempt.rehash = rehash;
-                self.found(found, &digest, attempt).resolve().await
+                self.found(found, &digest, &mut attempt)
             }
-            Ok(_) => self.fail(RejectionReason::InvalidKey, attempt).resolve().await,
-            Err(error) => self.refuse(self.unavailable(&error), attempt).resolve().await,
-        }
+            Ok(_) => self.fail(RejectionReason::InvalidKey, &mut attempt),
+            Err(error) => self.refuse(self.unavailable(&error), &mut attempt),
+        };
+        step.resolve(attempt).await
     }
 
     async fn ask(&self, candidates: Vec<Candidate>) -> Result<Option<(Candidate, KeyRef)>, StoreError> {
@@ -138,14 +139,14 @@ impl Gate {
     }
 
     /// Goes on with a record: usable, within its limits, allowed here, and paid for.
-    fn found(self: &Arc<Self>, key: KeyRef, digest: &KeyDigest, mut attempt: Attempt) -> Step {
+    fn found(self: &Arc<Self>, key: KeyRef, digest: &KeyDigest, attempt: &mut Attempt) -> Step {
         // Compared in constant time. A source that hands out another record than it was asked for cannot be believed.
         if key.digest != *digest {
             let error = StoreError::new(self.source.name(), "find a key", "the record found has another digest");
             return self.refuse(self.unavailable(&error), attempt);
         }
         attempt.known_by = self.instruments.known_by(&key);
-        match self.judge_use(&key, &attempt) {
+        match self.judge_use(&key, attempt) {
             Ok(()) if attempt.callers == Callers::KeyAndUser => self.by_session(Alternative::Beside(key), attempt),
             Ok(()) => self.charge(Principal::Key(key), attempt),
             // A key of somewhere else is as wrong here as one that nobody knows, and counts as such.

@@ -3,7 +3,7 @@
 use super::{Attempt, Gate};
 use crate::context::Principal;
 use crate::ip::{ClientIp, IpVerdict};
-use crate::key::{KeyRecord, KeyState, ScopeRequirement};
+use crate::key::{KeyRecord, KeyState};
 use crate::rejection::RejectionReason;
 use crate::route::Ruling;
 
@@ -49,8 +49,7 @@ impl Gate {
             return Ok(());
         }
         let scopes = principal.scopes();
-        let unmet = |required: &&ScopeRequirement| !required.is_met_by(scopes, &self.rules.hierarchy);
-        match self.routes.required_scopes(ruling).find(unmet) {
+        match self.routes.unmet_scopes(ruling, |required| required.is_met_by(scopes, &self.rules.hierarchy)) {
             None => Ok(()),
             Some(required) => {
                 Err(RejectionReason::InsufficientScope { required: required.clone(), granted: scopes.clone() })

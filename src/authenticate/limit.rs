@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::instruments::{KnownBy, Stage};
-use super::{Attempt, Gate, Step, Verdict};
+use super::{Attempt, Gate, Outcome, Step, Verdict};
 use crate::clock::Timestamp;
 use crate::context::Principal;
 use crate::error::{BoxError, StoreError};
 use crate::instruments::Watch;
 use crate::key::KeyRef;
 use crate::limit::credits::{CreditState, SpendError};
-use crate::limit::{Charge, Charges, Decision, LimitFacts, LimitReport, Limits, Subject};
+use crate::limit::{Charge, Charges, Decision, LimitFacts, Limits, Subject};
 use crate::rejection::{Rejection, RejectionReason};
 
 /// What a limiter is called in the log.
@@ -20,41 +20,39 @@ pub(crate) const LIMITER: &str = "rate limiter";
 impl Gate {
     /// Takes the permits of a request whose principal is known, then looks at its scopes, and takes its credits last, so
     /// that nobody pays for a refusal.
-    pub(super) fn charge(self: &Arc<Self>, principal: Principal, attempt: Attempt) -> Step {
+    pub(super) fn charge(self: &Arc<Self>, principal: Principal, attempt: &mut Attempt) -> Step {
         let Some(limits) = &self.limits else { return self.charge_nothing(principal, attempt) };
-        let taken = {
-            let watch = attempt.sample.watch();
-            let charges = self.charges(limits, &principal, &attempt);
-            let decision = limits.take_now(&charges, attempt.at);
-            if decision.is_some() {
-                self.instruments.at_once(Stage::Limiter, watch);
-            }
-            decision.map(|decision| Taken::new(limits, &charges, &decision, &attempt))
+        let watch = attempt.sample.watch();
+        let charges = self.charges(limits, &principal, attempt);
+        let Some(decision) = limits.take_now(&charges, attempt.at) else {
+            drop(charges);
+            let (gate, attempt) = (Arc::clone(self), attempt.take());
+            return Step::Wait(Box::pin(async move { gate.charge_later(principal, attempt).await }));
         };
-        match taken {
-            Some(taken) => self.charged(principal, attempt, taken),
-            None => {
-                let gate = Arc::clone(self);
-                Step::Wait(Box::pin(async move { gate.charge_later(principal, attempt).await }))
-            }
-        }
+        self.instruments.at_once(Stage::Limiter, watch);
+        let refused = attempt.limited(limits, &charges, &decision);
+        drop(charges);
+        self.charged(principal, refused, attempt)
     }
 
-    async fn charge_later(self: &Arc<Self>, principal: Principal, attempt: Attempt) -> Verdict {
-        let Some(limits) = &self.limits else { return self.charge_nothing(principal, attempt).resolve().await };
+    async fn charge_later(self: &Arc<Self>, principal: Principal, mut attempt: Attempt) -> Verdict {
+        let Some(limits) = &self.limits else {
+            return self.charge_nothing(principal, &mut attempt).resolve(attempt).await;
+        };
         let taken = {
             let charges = self.charges(limits, &principal, &attempt);
             let answer = self.within_deadline("take permits", limits.take(&charges, attempt.at)).await;
-            answer.map(|decision| Taken::new(limits, &charges, &decision, &attempt))
+            answer.map(|decision| attempt.limited(limits, &charges, &decision))
         };
-        match taken {
-            Ok(taken) => self.charged(principal, attempt, taken).resolve().await,
-            Err(error) => self.charge_refused(self.unavailable(&error), &principal, &attempt, None),
-        }
+        let step = match taken {
+            Ok(refused) => self.charged(principal, refused, &mut attempt),
+            Err(error) => Step::Done(Err(refused(self.unavailable(&error), &principal))),
+        };
+        step.resolve(attempt).await
     }
 
     /// A key with limits of its own, and a layer that counts none: it is not let in as if it had none.
-    fn charge_nothing(self: &Arc<Self>, principal: Principal, attempt: Attempt) -> Step {
+    fn charge_nothing(self: &Arc<Self>, principal: Principal, attempt: &mut Attempt) -> Step {
         if let Some(key) = principal.key()
             && (!key.rate_limits.is_empty() || key.credits.is_some())
         {
@@ -63,57 +61,30 @@ impl Gate {
                 key_id = key.id.as_str(),
                 "the key has quotas or credits, but the layer has no limits to count them"
             );
-            return Step::Done(self.refused(RejectionReason::NotConfigured, None).known_by(attempt.known_by));
+            return Step::Done(Err(RejectionReason::NotConfigured.into()));
         }
-        self.charged(principal, attempt, Taken::default())
+        self.charged(principal, None, attempt)
     }
 
-    fn charged(self: &Arc<Self>, principal: Principal, attempt: Attempt, taken: Taken) -> Step {
-        if let Some(reason) = taken.refused.or_else(|| self.judge_scopes(&principal, &attempt.ruling).err()) {
-            return Step::Done(self.charge_refused(reason, &principal, &attempt, taken.report));
+    fn charged(
+        self: &Arc<Self>,
+        principal: Principal,
+        limited: Option<RejectionReason>,
+        attempt: &mut Attempt,
+    ) -> Step {
+        if let Some(reason) = limited.or_else(|| self.judge_scopes(&principal, &attempt.ruling).err()) {
+            return Step::Done(Err(refused(reason, &principal)));
         }
-        let report = taken.report;
-        match self.spend_now(&principal, &attempt) {
-            Some(spent) => Step::Done(self.paid(spent, principal, attempt, report)),
+        match self.spend_now(&principal, attempt) {
+            Some(spent) => Step::Done(paid(spent, principal)),
             None => {
-                let gate = Arc::clone(self);
+                let (gate, attempt) = (Arc::clone(self), attempt.take());
                 Step::Wait(Box::pin(async move {
                     let spent = gate.spend_later(&principal, &attempt).await;
-                    gate.paid(spent, principal, attempt, report)
+                    Verdict { outcome: paid(spent, principal), attempt }
                 }))
             }
         }
-    }
-
-    fn paid(
-        &self,
-        spent: Result<(), RejectionReason>,
-        principal: Principal,
-        mut attempt: Attempt,
-        report: Option<LimitReport>,
-    ) -> Verdict {
-        match spent {
-            Err(reason) => self.charge_refused(reason, &principal, &attempt, report),
-            Ok(()) => {
-                let (rehash, known_by) = (attempt.rehash.take(), attempt.known_by);
-                Verdict { outcome: Ok(principal), limit: report, rehash, known_by }
-            }
-        }
-    }
-
-    fn charge_refused(
-        &self,
-        reason: RejectionReason,
-        principal: &Principal,
-        attempt: &Attempt,
-        report: Option<LimitReport>,
-    ) -> Verdict {
-        let rejection = Rejection::from(reason);
-        let rejection = match principal.key() {
-            Some(key) => rejection.with_key(key),
-            None => rejection,
-        };
-        self.refused(rejection, report).known_by(attempt.known_by)
     }
 
     /// Spends credits, if the key has some and they are spent in memory.
@@ -175,71 +146,77 @@ impl Gate {
     }
 
     /// Refuses what was no guess. Shows how the address's limit of failed attempts stands, and uses none of it.
-    pub(super) fn refuse(self: &Arc<Self>, why: impl Into<Rejection>, attempt: Attempt) -> Step {
+    pub(super) fn refuse(self: &Arc<Self>, why: impl Into<Rejection>, attempt: &mut Attempt) -> Step {
         let rejection = why.into();
-        match self.failures_now(&attempt, Limits::peek_now) {
-            Some(peeked) => Step::Done(self.refused(rejection, peeked.shown()).known_by(attempt.known_by)),
-            None => {
-                let gate = Arc::clone(self);
-                Step::Wait(Box::pin(async move {
-                    // What is only to be shown is left out when the limiter is away.
-                    let peeked = gate.peek_failures(&attempt).await.unwrap_or_default();
-                    gate.refused(rejection, peeked.shown()).known_by(attempt.known_by)
-                }))
-            }
+        if self.failures_now(attempt, Limits::peek_now).is_some() {
+            attempt.tell_no_wait();
+            return Step::Done(Err(rejection));
         }
+        let (gate, mut attempt) = (Arc::clone(self), attempt.take());
+        Step::Wait(Box::pin(async move {
+            // What is only to be shown is left out when the limiter is away.
+            let _ = gate.peek_failures(&mut attempt).await;
+            attempt.tell_no_wait();
+            Verdict { outcome: Err(rejection), attempt }
+        }))
     }
 
     /// Refuses what may have been a guess, and counts it against its address.
-    pub(super) fn fail(self: &Arc<Self>, why: impl Into<Rejection>, attempt: Attempt) -> Step {
+    pub(super) fn fail(self: &Arc<Self>, why: impl Into<Rejection>, attempt: &mut Attempt) -> Step {
         let rejection = why.into();
-        match self.failures_now(&attempt, Limits::take_now) {
-            Some(taken) => Step::Done(self.failed(rejection, taken).known_by(attempt.known_by)),
-            None => {
-                let gate = Arc::clone(self);
-                Step::Wait(Box::pin(async move {
-                    match gate.take_failure(&attempt).await {
-                        Ok(taken) => gate.failed(rejection, taken).known_by(attempt.known_by),
-                        Err(error) => gate.refused(gate.unavailable(&error), None),
-                    }
-                }))
-            }
+        if let Some(refused) = self.failures_now(attempt, Limits::take_now) {
+            return Step::Done(Err(refused.map_or(rejection, Rejection::from)));
         }
+        let (gate, mut attempt) = (Arc::clone(self), attempt.take());
+        Step::Wait(Box::pin(async move {
+            let rejection = match gate.take_failure(&mut attempt).await {
+                Ok(refused) => refused.map_or(rejection, Rejection::from),
+                Err(error) => {
+                    attempt.known_by = KnownBy::default();
+                    gate.unavailable(&error).into()
+                }
+            };
+            Verdict { outcome: Err(rejection), attempt }
+        }))
     }
 
     /// The refusal of an address that has no failed attempts left.
-    pub(super) async fn out_of_attempts(&self, attempt: &Attempt) -> Option<Verdict> {
+    pub(super) async fn out_of_attempts(&self, attempt: &mut Attempt) -> Option<Rejection> {
         match self.peek_failures(attempt).await {
-            Ok(Taken { refused, report }) => refused.map(|reason| self.refused(reason, report)),
-            Err(error) => Some(self.refused(self.unavailable(&error), None)),
+            Ok(None) => {
+                attempt.limit = None;
+                None
+            }
+            Ok(Some(reason)) => Some(reason.into()),
+            Err(error) => Some(self.unavailable(&error).into()),
         }
     }
 
     /// Asks about failed attempts what the limiter knows without waiting; nothing is taken where none are counted.
     fn failures_now(
         &self,
-        attempt: &Attempt,
+        attempt: &mut Attempt,
         ask: impl Fn(&Limits, &[Charge<'_>], Timestamp) -> Option<Decision>,
-    ) -> Option<Taken> {
-        let Some((limits, charges)) = self.failure_charges(attempt) else { return Some(Taken::default()) };
-        ask(limits, &charges, attempt.at).map(|decision| Taken::failures(limits, &charges, &decision, attempt))
+    ) -> Option<Option<RejectionReason>> {
+        let Some((limits, charges)) = self.failure_charges(attempt) else { return Some(None) };
+        ask(limits, &charges, attempt.at).map(|decision| attempt.failed(limits, &charges, &decision))
     }
 
-    async fn peek_failures(&self, attempt: &Attempt) -> Result<Taken, StoreError> {
+    async fn peek_failures(&self, attempt: &mut Attempt) -> Result<Option<RejectionReason>, StoreError> {
         if let Some(peeked) = self.failures_now(attempt, Limits::peek_now) {
             return Ok(peeked);
         }
-        let Some((limits, charges)) = self.failure_charges(attempt) else { return Ok(Taken::default()) };
+        let Some((limits, charges)) = self.failure_charges(attempt) else { return Ok(None) };
         let answer = limits.peek(&charges, attempt.at);
         let decision = self.within_deadline("look at failed attempts", answer).await?;
-        Ok(Taken::failures(limits, &charges, &decision, attempt))
+        Ok(attempt.failed(limits, &charges, &decision))
     }
 
-    async fn take_failure(&self, attempt: &Attempt) -> Result<Taken, StoreError> {
-        let Some((limits, charges)) = self.failure_charges(attempt) else { return Ok(Taken::default()) };
+    async fn take_failure(&self, attempt: &mut Attempt) -> Result<Option<RejectionReason>, StoreError> {
+        let Some((limits, charges)) = self.failure_charges(attempt) else { return Ok(None) };
         let answer = limits.take(&charges, attempt.at);
         let decision = self.within_deadline("count a failed attempt", answer).await?;
-        Ok(Taken::failures(limits, &charges, &decision, attempt))
+        Ok(attempt.failed(limits, &charges, &decision))
     }
 
     fn failure_charges(&self, attempt: &Attempt) -> Option<(&Limits, Charges<'_>)> {
@@ -258,48 +235,44 @@ impl Gate {
         self.instruments.waited(Stage::Limiter, watch);
         answer.map_err(|elapsed| failed(elapsed.into()))?.map_err(|error| failed(error.into()))
     }
+}
 
-    fn failed(&self, rejection: Rejection, taken: Taken) -> Verdict {
-        self.refused(taken.refused.map_or(rejection, Rejection::from), taken.report)
+impl Attempt {
+    /// Keeps what the limiter said of a request, and says why it is refused, if it is.
+    fn limited(&mut self, limits: &Limits, charges: &Charges<'_>, decision: &Decision) -> Option<RejectionReason> {
+        self.limit = limits.limit_headers().report(charges, decision, self.at);
+        let retry_after = decision.retry_after()?;
+        let quota = decision.charge().and_then(|index| charges.get(index)).map(|charge| charge.quota);
+        let (limit, period) = quota.map_or((0, Duration::ZERO), |quota| (quota.limit(), quota.period()));
+        Some(RejectionReason::RateLimited { limit, period, retry_after })
     }
 
-    fn refused(&self, why: impl Into<Rejection>, limit: Option<LimitReport>) -> Verdict {
-        Verdict { outcome: Err(why.into()), limit, rehash: None, known_by: KnownBy::default() }
+    /// Keeps what the limiter said of a failed attempt, and says why it is refused, if it is.
+    fn failed(&mut self, limits: &Limits, charges: &Charges<'_>, decision: &Decision) -> Option<RejectionReason> {
+        self.limit = limits.limit_headers().report(charges, decision, self.at);
+        decision.retry_after().map(|retry_after| RejectionReason::TooManyFailures { retry_after })
+    }
+
+    /// A limit was only looked at: it tells nobody to wait.
+    fn tell_no_wait(&mut self) {
+        if let Some(report) = &mut self.limit {
+            report.tell_no_wait();
+        }
     }
 }
 
-impl Verdict {
-    fn known_by(self, known_by: KnownBy) -> Self {
-        Self { known_by, ..self }
+fn paid(spent: Result<(), RejectionReason>, principal: Principal) -> Outcome {
+    match spent {
+        Ok(()) => Ok(principal),
+        Err(reason) => Err(refused(reason, &principal)),
     }
 }
 
-/// What came of asking the limiter.
-#[derive(Default)]
-struct Taken {
-    refused: Option<RejectionReason>,
-    report: Option<LimitReport>,
-}
-
-impl Taken {
-    /// Of a request.
-    fn new(limits: &Limits, charges: &Charges<'_>, decision: &Decision, attempt: &Attempt) -> Self {
-        let refused = decision.retry_after().map(|retry_after| {
-            let quota = decision.charge().and_then(|index| charges.get(index)).map(|charge| charge.quota);
-            let (limit, period) = quota.map_or((0, Duration::ZERO), |quota| (quota.limit(), quota.period()));
-            RejectionReason::RateLimited { limit, period, retry_after }
-        });
-        Self { refused, report: limits.limit_headers().report(charges, decision, attempt.at) }
-    }
-
-    /// Of a failed attempt.
-    fn failures(limits: &Limits, charges: &Charges<'_>, decision: &Decision, attempt: &Attempt) -> Self {
-        let refused = decision.retry_after().map(|retry_after| RejectionReason::TooManyFailures { retry_after });
-        Self { refused, report: limits.limit_headers().report(charges, decision, attempt.at) }
-    }
-
-    /// How a limit stands that was only looked at: it tells nobody to wait.
-    fn shown(self) -> Option<LimitReport> {
-        self.report.map(LimitReport::without_wait)
+/// The refusal of somebody who is known.
+fn refused(reason: RejectionReason, principal: &Principal) -> Rejection {
+    let rejection = Rejection::from(reason);
+    match principal.key() {
+        Some(key) => rejection.with_key(key),
+        None => rejection,
     }
 }

@@ -64,7 +64,7 @@ impl Gate {
     }
 
     /// Goes on with who is signed in, or with the alternative.
-    pub(super) fn by_session(self: &Arc<Self>, alternative: Alternative<'_>, mut attempt: Attempt) -> Step {
+    pub(super) fn by_session(self: &Arc<Self>, alternative: Alternative<'_>, attempt: &mut Attempt) -> Step {
         let candidates = match std::mem::replace(&mut attempt.people, PresentedSessions::Nothing) {
             PresentedSessions::Some(candidates) => candidates,
             PresentedSessions::Nothing | PresentedSessions::Ambiguous => {
@@ -75,10 +75,10 @@ impl Gate {
         for (index, candidate) in candidates.iter().enumerate() {
             let answer = match &candidate.presented {
                 Err(problem) => SessionAnswer::Invalid(*problem),
-                Ok(presented) => match self.resolve_now(candidate.resolver, presented, &attempt) {
+                Ok(presented) => match self.resolve_now(candidate.resolver, presented, attempt) {
                     Some(answer) => answer,
                     None => {
-                        let (gate, alternative) = (Arc::clone(self), alternative.into_owned());
+                        let (gate, alternative, attempt) = (Arc::clone(self), alternative.into_owned(), attempt.take());
                         return Step::Wait(Box::pin(async move {
                             gate.resolve_later(candidates, index, refused, alternative, attempt).await
                         }));
@@ -101,24 +101,27 @@ impl Gate {
         first: usize,
         mut refused: SignedIn,
         alternative: Alternative<'static>,
-        attempt: Attempt,
+        mut attempt: Attempt,
     ) -> Verdict {
         for candidate in &candidates[first..] {
             let answer = match &candidate.presented {
                 Err(problem) => Ok(SessionAnswer::Invalid(*problem)),
                 Ok(presented) => self.resolve(candidate.resolver, presented, &attempt).await,
             };
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => return self.refuse(self.unavailable(&error), attempt).resolve().await,
+            let step = match answer {
+                Err(error) => self.refuse(self.unavailable(&error), &mut attempt),
+                Ok(answer) => match self.understood(answer, candidate.carrier, candidate.resolver) {
+                    user @ SignedIn::User(..) => self.signed_in(user, alternative, &mut attempt),
+                    SignedIn::Nobody => continue,
+                    other @ SignedIn::Refused(_) => {
+                        refused = other;
+                        continue;
+                    }
+                },
             };
-            match self.understood(answer, candidate.carrier, candidate.resolver) {
-                user @ SignedIn::User(..) => return self.signed_in(user, alternative, attempt).resolve().await,
-                SignedIn::Nobody => {}
-                other @ SignedIn::Refused(_) => refused = other,
-            }
+            return step.resolve(attempt).await;
         }
-        self.signed_in(refused, alternative, attempt).resolve().await
+        self.signed_in(refused, alternative, &mut attempt).resolve(attempt).await
     }
 
     fn resolve_now(&self, resolver: usize, presented: &PresentedSession, attempt: &Attempt) -> Option<SessionAnswer> {
@@ -162,7 +165,7 @@ impl Gate {
     }
 
     /// Goes on with who is signed in.
-    fn signed_in(self: &Arc<Self>, who: SignedIn, alternative: Alternative<'_>, attempt: Attempt) -> Step {
+    fn signed_in(self: &Arc<Self>, who: SignedIn, alternative: Alternative<'_>, attempt: &mut Attempt) -> Step {
         match who {
             SignedIn::User(_, Carrier::Cookie) if attempt.cross_site => {
                 self.refuse(with_key(RejectionReason::CrossSiteRequest, &alternative), attempt)

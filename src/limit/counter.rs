@@ -54,6 +54,14 @@ impl Counter {
         }
     }
 
+    /// Whether [`Counter::look`] would admit the charge.
+    pub(crate) fn admits(&self, rule: &Rule, cost: u64, now: Timestamp) -> bool {
+        match self {
+            Self::Gcra(state) => state.admits(rule, cost, now.unix_micros()),
+            _ => self.look(rule, cost, now).verdict == Verdict::Admitted,
+        }
+    }
+
     /// Takes `cost` permits, which [`Counter::look`] has admitted at the same `now`.
     pub(crate) fn take(&mut self, rule: &Rule, cost: u32, now: Timestamp) -> LimitState {
         let now = now.unix_micros();

@@ -52,6 +52,8 @@ pub enum ResetFormat {
     DeltaSeconds,
 }
 
+/// The names of the first family.
+pub(crate) const X_RATELIMIT: [HeaderName; 3] = [LIMIT, REMAINING, RESET];
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
@@ -95,7 +97,7 @@ impl LimitHeaders {
 
     /// The fields that can be sent, for `Access-Control-Expose-Headers`.
     pub fn names(&self) -> impl Iterator<Item = HeaderName> + use<> {
-        let x = [LIMIT, REMAINING, RESET].into_iter().filter({
+        let x = X_RATELIMIT.into_iter().filter({
             let on = self.x_ratelimit;
             move |_| on
         });
@@ -149,6 +151,20 @@ impl LimitHeaders {
         }
     }
 
+    /// What the fields of a response say that has none of them yet; `None` if there are others than those of the first
+    /// family and `Retry-After`.
+    pub(crate) fn values(&self, report: &LimitReport) -> Option<LimitValues> {
+        if report.ietf.is_some() {
+            return None;
+        }
+        let state = &report.state;
+        let x_ratelimit = self.x_ratelimit.then(|| {
+            let [limit, remaining] = [state.limit, state.remaining].map(|permits| value::number(u64::from(permits)));
+            [limit, remaining, self.reset_value(state, report.now)]
+        });
+        Some(LimitValues { x_ratelimit, retry_after: state.retry_after_seconds().filter(|_| self.retry_after) })
+    }
+
     /// Whether `Retry-After` is among the fields.
     pub(crate) const fn tells_retry_after(&self) -> bool {
         self.retry_after
@@ -163,6 +179,13 @@ impl LimitHeaders {
     }
 }
 
+/// What the fields of the first family, and `Retry-After`, say of a limit.
+#[derive(Debug, Default)]
+pub(crate) struct LimitValues {
+    pub(crate) x_ratelimit: Option<[HeaderValue; 3]>,
+    pub(crate) retry_after: Option<u64>,
+}
+
 /// How limits stood when a request was decided on.
 #[derive(Debug, Clone)]
 pub(crate) struct LimitReport {
@@ -173,15 +196,9 @@ pub(crate) struct LimitReport {
 }
 
 impl LimitReport {
-    /// How many fields it takes, at most, besides `Retry-After`.
-    pub(crate) const fn fields(&self) -> usize {
-        if self.ietf.is_some() { 5 } else { 3 }
-    }
-
-    /// The same, of a limit that was looked at and not asked for: it tells nobody to wait.
-    pub(crate) const fn without_wait(mut self) -> Self {
+    /// The limit was looked at, and not asked for: it tells nobody to wait.
+    pub(crate) const fn tell_no_wait(&mut self) {
         self.state.verdict = Verdict::Admitted;
-        self
     }
 }
 

@@ -115,6 +115,11 @@ impl MemoryRateLimiter {
         };
         let key = self.seed.key(charge);
         let mut shard = lock(self.shard(charge.subject.kind(), key).1);
+        if charge.cost > 0
+            && let Some(state) = shard.take_known(key, charge.cost, &rule, now)
+        {
+            return state;
+        }
         let (place, state) = shard.look(key, charge, &rule, u64::from(charge.cost), now);
         match state.verdict {
             Verdict::Admitted if charge.cost > 0 => shard.take(place, key, charge, &rule, now),

@@ -44,7 +44,7 @@ pub use self::charge::{Charge, Charges};
 pub use self::decision::{Decision, Detail, LimitState, Verdict};
 pub use self::erased::{LimiterError, SharedRateLimiter};
 pub use self::headers::{LimitHeaders, ResetFormat};
-pub(crate) use self::headers::{LimitReport, header_number};
+pub(crate) use self::headers::{LimitReport, LimitValues, X_RATELIMIT, header_number};
 pub use self::limits::{LimitFacts, Limits, LimitsError, RouteQuotas};
 pub use self::memory::MemoryRateLimiter;
 pub use self::quota::{Algorithm, Quota, QuotaError, QuotaName};

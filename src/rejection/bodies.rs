@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -10,26 +11,31 @@ use serde::ser::SerializeMap;
 
 use super::details::{Details, Message};
 use super::style::Kind;
+use super::template::{Slot, Words};
 use super::{Challenges, RejectionReason};
 use crate::request_id::RequestId;
 
 /// What the "quota exceeded" problem type of draft-ietf-httpapi-ratelimit-headers is called.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
-/// Bodies that differ in the id of the request alone, each written when it is first needed.
-#[derive(Debug, Default)]
-pub(super) struct Bodies([OnceLock<Template>; RejectionReason::PLAIN]);
+/// How many quotas have their bodies kept. A service has few of them; refusals by others are written each time.
+const QUOTAS: usize = 16;
 
-/// A body, and what stands before and behind the id in the body of a request that has one.
-#[derive(Debug)]
-struct Template {
-    without: Bytes,
-    around: Option<Around>,
+/// Bodies of reasons that are alike but for a few words, each kept when it was first needed.
+#[derive(Debug, Default)]
+pub(super) struct Bodies {
+    by_reason: [Slot; RejectionReason::SLOTS],
+    by_quota: [OnceLock<OfQuota>; QUOTAS],
 }
 
-/// What stands before the id, and what behind it.
+/// The bodies of those who reached one limit.
 #[derive(Debug)]
-struct Around(Box<[u8]>, Box<[u8]>);
+struct OfQuota {
+    limit: u32,
+    period: Duration,
+    in_one_second: Slot,
+    later: Slot,
+}
 
 impl Bodies {
     /// The body in JSON.
@@ -40,41 +46,28 @@ impl Bodies {
         challenges: &Challenges,
         id: Option<&RequestId>,
     ) -> Bytes {
-        let write = |id: Option<&RequestId>| encoded(kind, reason, challenges, id);
-        let Some(index) = reason.plain() else { return write(id) };
-        let template = self.0[index].get_or_init(|| Template::new(write));
-        match (id, &template.around) {
-            (None, _) => template.without.clone(),
-            (Some(id), Some(Around(before, after))) if is_the_same_in_all_encodings(id) => {
-                let id = id.as_str().as_bytes();
-                let mut body = Vec::with_capacity(before.len() + id.len() + after.len());
-                for part in [before, id, after] {
-                    body.extend_from_slice(part);
-                }
-                body.into()
-            }
-            (Some(_), _) => write(id),
+        if matches!(kind, Kind::Lean) {
+            return lean(reason);
         }
+        let write = |reason: &RejectionReason, id: Option<&RequestId>| encoded(kind, reason, challenges, id);
+        let filled = || self.slot(reason)?.fill(&Words::of(reason, id)?, reason, write);
+        filled().unwrap_or_else(|| write(reason, id))
     }
-}
 
-impl Template {
-    fn new(write: impl Fn(Option<&RequestId>) -> Bytes) -> Self {
-        let id = RequestId::fresh();
-        let body = write(Some(&id));
-        let mut places = body.windows(id.as_str().len()).enumerate();
-        let mut place = || places.find(|(_, text)| *text == id.as_str().as_bytes()).map(|(place, _)| place);
-        let around = match (place(), place()) {
-            (Some(place), None) => Some(Around(body[..place].into(), body[place + id.as_str().len()..].into())),
-            _ => None,
+    fn slot(&self, reason: &RejectionReason) -> Option<&Slot> {
+        let RejectionReason::RateLimited { limit, period, .. } = reason else {
+            return reason.slot().map(|index| &self.by_reason[index]);
         };
-        Self { without: write(None), around }
+        let mut kept = self.by_quota.iter().map(|of| of.get_or_init(|| OfQuota::new(*limit, *period)));
+        let kept = kept.find(|of| of.limit == *limit && of.period == *period)?;
+        Some(if reason.is_in_one_second() { &kept.in_one_second } else { &kept.later })
     }
 }
 
-/// Whether neither JSON nor a URN writes any of its characters in another way.
-fn is_the_same_in_all_encodings(id: &RequestId) -> bool {
-    id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+impl OfQuota {
+    fn new(limit: u32, period: Duration) -> Self {
+        Self { limit, period, in_one_second: Slot::default(), later: Slot::default() }
+    }
 }
 
 fn encoded(kind: &Kind, reason: &RejectionReason, challenges: &Challenges, request_id: Option<&RequestId>) -> Bytes {
@@ -188,20 +181,30 @@ impl Serialize for Problem<'_> {
 
 /// A body that was there before the request.
 fn lean(reason: &RejectionReason) -> Bytes {
-    macro_rules! bodies {
-        ($($code:literal)*) => {
-            match reason.code() {
-                $($code => Bytes::from_static(concat!("{\"error\":\"", $code, "\"}").as_bytes()),)*
-                other => Bytes::from(format!("{{\"error\":\"{other}\"}}")),
-            }
-        };
-    }
-    bodies!(
-        "MISSING_API_KEY" "INVALID_API_KEY" "AMBIGUOUS_CREDENTIALS" "REVOKED_API_KEY" "DISABLED_API_KEY"
-        "EXPIRED_API_KEY" "INVALID_SESSION" "INVALID_USER_TOKEN" "MISSING_USER_TOKEN" "IP_NOT_ALLOWED"
-        "ORIGIN_NOT_ALLOWED" "INSUFFICIENT_SCOPE" "ORGANIZATION_MISMATCH" "CROSS_SITE_REQUEST" "RATE_LIMITED"
-        "USAGE_EXCEEDED" "TOO_MANY_FAILURES" "AUTH_UNAVAILABLE" "FORBIDDEN" "AUTH_NOT_CONFIGURED"
-    )
+    let body = match reason {
+        RejectionReason::MissingKey => r#"{"error":"MISSING_API_KEY"}"#,
+        RejectionReason::InvalidKey => r#"{"error":"INVALID_API_KEY"}"#,
+        RejectionReason::AmbiguousCredentials => r#"{"error":"AMBIGUOUS_CREDENTIALS"}"#,
+        RejectionReason::RevokedKey { .. } => r#"{"error":"REVOKED_API_KEY"}"#,
+        RejectionReason::DisabledKey { .. } => r#"{"error":"DISABLED_API_KEY"}"#,
+        RejectionReason::ExpiredKey { .. } => r#"{"error":"EXPIRED_API_KEY"}"#,
+        RejectionReason::InvalidSession => r#"{"error":"INVALID_SESSION"}"#,
+        RejectionReason::InvalidUserToken => r#"{"error":"INVALID_USER_TOKEN"}"#,
+        RejectionReason::MissingUserToken => r#"{"error":"MISSING_USER_TOKEN"}"#,
+        RejectionReason::IpNotAllowed => r#"{"error":"IP_NOT_ALLOWED"}"#,
+        RejectionReason::OriginNotAllowed => r#"{"error":"ORIGIN_NOT_ALLOWED"}"#,
+        RejectionReason::InsufficientScope { .. } => r#"{"error":"INSUFFICIENT_SCOPE"}"#,
+        RejectionReason::OrganizationMismatch => r#"{"error":"ORGANIZATION_MISMATCH"}"#,
+        RejectionReason::CrossSiteRequest => r#"{"error":"CROSS_SITE_REQUEST"}"#,
+        RejectionReason::RateLimited { .. } => r#"{"error":"RATE_LIMITED"}"#,
+        RejectionReason::UsageExceeded { .. } => r#"{"error":"USAGE_EXCEEDED"}"#,
+        RejectionReason::TooManyFailures { .. } => r#"{"error":"TOO_MANY_FAILURES"}"#,
+        RejectionReason::Unavailable { .. } => r#"{"error":"AUTH_UNAVAILABLE"}"#,
+        RejectionReason::Forbidden => r#"{"error":"FORBIDDEN"}"#,
+        RejectionReason::NotConfigured => r#"{"error":"AUTH_NOT_CONFIGURED"}"#,
+        RejectionReason::Other(other) => return Bytes::from(format!("{{\"error\":\"{}\"}}", other.code)),
+    };
+    Bytes::from_static(body.as_bytes())
 }
 
 /// RFC 8141 `NSS` lets these stand; the rest is encoded.
@@ -221,3 +224,96 @@ const URN: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::credential::CredentialLocation;
+    use crate::fields::Glance;
+    use crate::key::{KeyId, Realm, ScopeSet};
+    use crate::request_id::X_REQUEST_ID;
+
+    fn id(text: &'static str) -> RequestId {
+        let headers: HeaderMap = [(X_REQUEST_ID, HeaderValue::from_static(text))].into_iter().collect();
+        RequestId::of(&headers, Glance::at(&headers))
+    }
+
+    fn reasons(seconds: u64, fact: &'static str) -> Vec<RejectionReason> {
+        let wait = Duration::from_secs(seconds);
+        let limited = |limit, period| {
+            let period = Duration::from_secs(period);
+            RejectionReason::RateLimited { limit, period, retry_after: wait }
+        };
+        vec![
+            RejectionReason::MissingKey,
+            RejectionReason::InvalidKey,
+            RejectionReason::AmbiguousCredentials,
+            RejectionReason::RevokedKey { key_id: KeyId::from_static(fact) },
+            RejectionReason::DisabledKey { key_id: KeyId::from_static(fact) },
+            RejectionReason::ExpiredKey { expired_at: Timestamp::from_unix_seconds(seconds as i64 - 10) },
+            RejectionReason::InvalidSession,
+            RejectionReason::InvalidUserToken,
+            RejectionReason::MissingUserToken,
+            RejectionReason::IpNotAllowed,
+            RejectionReason::OriginNotAllowed,
+            RejectionReason::InsufficientScope {
+                required: crate::key::Scope::from_static("write").into(),
+                granted: ScopeSet::EMPTY,
+            },
+            RejectionReason::OrganizationMismatch,
+            RejectionReason::CrossSiteRequest,
+            limited(5, 60),
+            limited(98_765, 98_765_432_109),
+            RejectionReason::UsageExceeded { retry_after: None },
+            RejectionReason::UsageExceeded { retry_after: Some(wait) },
+            RejectionReason::TooManyFailures { retry_after: wait },
+            RejectionReason::Unavailable { retry_after: wait },
+            RejectionReason::Forbidden,
+            RejectionReason::NotConfigured,
+        ]
+    }
+
+    #[test]
+    fn a_body_out_of_a_template_is_the_one_that_would_be_written() {
+        let locations = [CredentialLocation::header("X-API-Key"), CredentialLocation::bearer()];
+        let challenges = Challenges::new(&locations, false, &Realm::from_static("api"));
+        let ids = [Some(id("r1")), None, Some(RequestId::fresh()), Some(id("a\"b<\\")), Some(id("429"))];
+        for kind in [
+            Kind::Flat { code: true },
+            Kind::Flat { code: false },
+            Kind::Envelope,
+            Kind::Problem { types: Arc::from("urn:x:") },
+            Kind::Lean,
+        ] {
+            let bodies = Bodies::default();
+            for (seconds, fact) in [(60, "key_1"), (1, "key_2"), (2, "a\"\\<key>"), (1, "3"), (86_400, "key_1")] {
+                for (reason, id) in
+                    reasons(seconds, fact).iter().flat_map(|reason| ids.iter().map(move |id| (reason, id)))
+                {
+                    let body = bodies.body(&kind, reason, &challenges, id.as_ref());
+                    let id = id.as_ref().filter(|_| !matches!(kind, Kind::Lean));
+                    assert_eq!(body, encoded(&kind, reason, &challenges, id), "{reason:?}");
+                    if matches!(kind, Kind::Lean) {
+                        assert_eq!(body, format!("{{\"error\":\"{}\"}}", reason.code()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_quotas_than_are_kept_are_written_all_the_same() {
+        let challenges = Challenges::new(&[], false, &Realm::from_static("api"));
+        let (bodies, kind) = (Bodies::default(), Kind::Flat { code: true });
+        for limit in (1..100).chain(1..100) {
+            let wait = Duration::from_secs(u64::from(limit));
+            let reason = RejectionReason::RateLimited { limit, period: Duration::from_secs(60), retry_after: wait };
+            assert_eq!(bodies.body(&kind, &reason, &challenges, None), encoded(&kind, &reason, &challenges, None));
+        }
+    }
+}

@@ -6,6 +6,15 @@ use super::RejectionReason;
 use crate::credential::{CredentialLocation, Place};
 use crate::key::Realm;
 
+/// What a challenge says is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Error {
+    /// Nothing: no credential was there.
+    None,
+    InvalidToken,
+    InvalidRequest,
+}
+
 /// What callers are told of where keys go. Prepared when the layer is built.
 #[derive(Debug)]
 pub(crate) struct Challenges {
@@ -54,22 +63,41 @@ impl Challenges {
         }
     }
 
+    /// The challenges of an error.
+    pub(super) fn of(&self, error: Error) -> &[HeaderValue] {
+        match error {
+            Error::None => &self.plain,
+            Error::InvalidToken => &self.invalid_token,
+            Error::InvalidRequest => &self.invalid_request,
+        }
+    }
+
     /// Adds the challenges that belong to `reason`: to every 401, and to a scope that is missing.
     pub(super) fn append(&self, reason: &RejectionReason, headers: &mut HeaderMap) {
         let scoped;
-        let challenges = match reason {
-            RejectionReason::MissingKey | RejectionReason::MissingUserToken => &self.plain,
-            RejectionReason::AmbiguousCredentials => &self.invalid_request,
-            RejectionReason::InsufficientScope { required, .. } => {
+        let challenges = match (reason, Error::of(reason)) {
+            (RejectionReason::InsufficientScope { required, .. }, _) => {
                 let error = format!(", error=\"insufficient_scope\", scope=\"{}\"", required.scopes());
                 scoped = values(&self.bare, &error);
                 &scoped
             }
-            reason if reason.status() == http::StatusCode::UNAUTHORIZED => &self.invalid_token,
-            _ => return,
+            (_, Some(error)) => self.of(error),
+            (_, None) => return,
         };
         for challenge in challenges {
             headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+    }
+}
+
+impl Error {
+    /// What the challenges of a 401 say; `None` of other refusals.
+    pub(super) fn of(reason: &RejectionReason) -> Option<Self> {
+        match reason {
+            RejectionReason::MissingKey | RejectionReason::MissingUserToken => Some(Self::None),
+            RejectionReason::AmbiguousCredentials => Some(Self::InvalidRequest),
+            reason if reason.status() == http::StatusCode::UNAUTHORIZED => Some(Self::InvalidToken),
+            _ => None,
         }
     }
 }

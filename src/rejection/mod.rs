@@ -4,8 +4,10 @@ mod bodies;
 mod challenge;
 mod details;
 mod grpc;
+mod head;
 mod render;
 mod style;
+mod template;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -103,7 +105,7 @@ impl Rejection {
         static RENDERER: LazyLock<Renderer> = LazyLock::new(|| {
             Renderer::new(Style::flat(), Challenges::new(&[], false, &Realm::from_static("api")), true)
         });
-        let mut response = RENDERER.render(self.clone(), Audience::default(), None, 0);
+        let mut response = RENDERER.render(self.clone(), Audience::default(), None, None);
         response.extensions_mut().insert(Unrendered(self));
         response
     }
@@ -233,11 +235,12 @@ pub struct Other {
 }
 
 impl RejectionReason {
-    /// How many reasons have nothing that differs from one request to the next.
-    pub(crate) const PLAIN: usize = 13;
+    /// How many reasons have bodies that differ in a few words alone. Those of a limit that is reached are apart.
+    const SLOTS: usize = 22;
 
-    /// The number of such a reason.
-    fn plain(&self) -> Option<usize> {
+    /// The number of such a reason. To wait for one second and for more are two, since they are said differently.
+    fn slot(&self) -> Option<usize> {
+        let later = usize::from(!self.is_in_one_second());
         Some(match self {
             Self::MissingKey => 0,
             Self::InvalidKey => 1,
@@ -252,7 +255,13 @@ impl RejectionReason {
             Self::UsageExceeded { retry_after: None } => 10,
             Self::Forbidden => 11,
             Self::NotConfigured => 12,
-            _ => return None,
+            Self::RevokedKey { .. } => 13,
+            Self::DisabledKey { .. } => 14,
+            Self::ExpiredKey { .. } => 15,
+            Self::UsageExceeded { retry_after: Some(_) } => 16 + later,
+            Self::TooManyFailures { .. } => 18 + later,
+            Self::Unavailable { .. } => 20 + later,
+            Self::RateLimited { .. } | Self::InsufficientScope { .. } | Self::Other(_) => return None,
         })
     }
 

@@ -5,19 +5,16 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use super::bodies::Bodies;
+use super::challenge::Error;
 use super::grpc::{self, Grpc};
+use super::head::{Facts, Heads};
 use super::style::{Kind, Style};
-use super::{Challenges, Rejection};
+use super::{Challenges, Rejection, RejectionReason};
 use crate::fields::Glance;
-use crate::limit;
+use crate::limit::{self, LimitHeaders, LimitReport, LimitValues};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-/// How many header fields most refusals have. Room for them is made at once.
-const FIELDS: usize = 6;
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Who reads the response. Kept while the inner service works, for the refusals that come out of it.
 #[derive(Debug, Default)]
@@ -36,11 +33,15 @@ pub(crate) struct Renderer {
     /// Whether a 429 says when to come again; a 503 always does.
     tells_wait: bool,
     bodies: Bodies,
+    heads: Heads,
 }
+
+/// How a limit stands, and the fields that tell of it.
+pub(crate) type Limit<'a> = Option<(&'a LimitHeaders, &'a LimitReport)>;
 
 impl Renderer {
     pub(crate) fn new(style: Style, challenges: Challenges, tells_wait: bool) -> Self {
-        Self { style, challenges, tells_wait, bodies: Bodies::default() }
+        Self { style, challenges, tells_wait, bodies: Bodies::default(), heads: Heads::default() }
     }
 
     /// What has to be known of a request to answer it. Whoever renders refusals themselves gets a copy of the request,
@@ -56,14 +57,15 @@ impl Renderer {
         Audience { head: parts.method == Method::HEAD, grpc, parts: custom.then(copy) }
     }
 
-    /// The response to a request that was refused, with room for so many more header fields.
+    /// The response to a request that was refused.
     pub(crate) fn render(
         &self,
         rejection: Rejection,
         audience: Audience,
         request_id: Option<&RequestId>,
-        more_fields: usize,
+        limit: Limit<'_>,
     ) -> Response<Bytes> {
+        let is_grpc = audience.grpc.is_some();
         let mut response = match (&self.style.0, audience.grpc) {
             (_, Some(grpc)) => self.grpc(&rejection, grpc),
             (Kind::Custom(render), None) => {
@@ -74,19 +76,26 @@ impl Renderer {
                 render(&rejection, &parts)
             }
             (kind, None) => {
-                let lean = matches!(kind, Kind::Lean);
-                let id = request_id.filter(|_| !lean);
+                let id = request_id.filter(|_| !matches!(kind, Kind::Lean));
                 let mut response = Response::new(self.bodies.body(kind, rejection.reason(), &self.challenges, id));
                 *response.status_mut() = rejection.status();
-                let content_type = if matches!(kind, Kind::Problem { .. }) { PROBLEM } else { JSON };
-                let mut headers = HeaderMap::with_capacity(FIELDS.max(if lean { 3 } else { 4 } + more_fields));
-                headers.insert(header::CONTENT_TYPE, content_type);
-                *response.headers_mut() = headers;
                 response
             }
         };
-        self.add_headers(&rejection, audience.grpc.is_none(), request_id, response.headers_mut());
-        if audience.head && audience.grpc.is_none() {
+        let own = !is_grpc && !matches!(self.style.0, Kind::Custom(_));
+        match self.facts(&rejection, request_id, limit).filter(|_| own) {
+            Some(facts) => *response.headers_mut() = self.heads.fields(self.content_type(), &self.challenges, facts),
+            None => {
+                if own {
+                    response.headers_mut().insert(header::CONTENT_TYPE, self.content_type().clone());
+                }
+                self.add_headers(&rejection, !is_grpc, request_id, response.headers_mut());
+                if let Some((headers, report)) = limit {
+                    headers.write(report, response.headers_mut());
+                }
+            }
+        }
+        if audience.head && !is_grpc {
             // RFC 9110 §9.3.2: as GET has it, and no content. Set here, since the length of no body says nothing.
             let length = response.body().len();
             response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
@@ -96,6 +105,25 @@ impl Renderer {
             response.extensions_mut().insert(rejection);
         }
         response
+    }
+
+    const fn content_type(&self) -> &'static HeaderValue {
+        static JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+        static PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
+        if matches!(self.style.0, Kind::Problem { .. }) { &PROBLEM } else { &JSON }
+    }
+
+    /// What the fields say, if they are of a kind that many refusals have.
+    fn facts<'a>(&self, rejection: &Rejection, id: Option<&'a RequestId>, limit: Limit<'_>) -> Option<Facts<'a>> {
+        if matches!(rejection.reason(), RejectionReason::InsufficientScope { .. }) {
+            return None;
+        }
+        let values = match limit {
+            Some((headers, report)) => headers.values(report)?,
+            None => LimitValues::default(),
+        };
+        let wait = self.wait(rejection).or(values.retry_after);
+        Some(Facts { challenges: Error::of(rejection.reason()), id, wait, limit: values.x_ratelimit })
     }
 
     fn add_headers(

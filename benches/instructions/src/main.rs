@@ -9,6 +9,7 @@
 //! Callgrind simulates a processor without instructions for SHA-256, so the digest is counted by itself and left out.
 //! What is left does not depend on the machine, nor on what else runs on it: a change is seen that no clock could show.
 
+#[allow(dead_code, reason = "other benches need what this one does not")]
 #[path = "../../support/fixture.rs"]
 mod fixture;
 #[path = "../../support/floor.rs"]

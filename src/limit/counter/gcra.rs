@@ -42,6 +42,12 @@ impl Gcra {
         rule.state(remaining, now.saturating_add(rule.micros_for(taken)), verdict)
     }
 
+    /// Whether a look would admit the charge: known without a division.
+    pub(crate) fn admits(&self, rule: &Rule, cost: u64, now: i64) -> bool {
+        let wanted = self.taken(rule, now).saturating_add(rule.parts(cost));
+        cost == 0 || wanted <= rule.parts(u64::from(rule.capacity))
+    }
+
     pub(crate) fn take(&mut self, rule: &Rule, cost: u32, now: i64) -> LimitState {
         let taken = self.taken(rule, now).saturating_add(rule.parts(u64::from(cost)));
         let micros = rule.micros_for(taken);

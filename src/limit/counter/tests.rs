@@ -88,3 +88,23 @@ fn a_cost_above_the_capacity_is_never_met_and_the_wait_is_until_full() {
         assert_eq!(state.verdict, Verdict::Never { window: Duration::from_secs(1_800) }, "{algorithm}");
     }
 }
+
+#[test]
+fn what_is_admitted_without_a_look_is_what_a_look_admits() {
+    for algorithm in ALL {
+        for (limit, capacity, period) in [(3, 1, 1_000_000), (100, 7, HOUR), (9_000, 9_000, 1_000), (1, 1, 1)] {
+            let (rule, mut counter) = (rule(limit, capacity, period), Counter::new(algorithm));
+            let mut now = 0;
+            for step in 0..2_000_i64 {
+                now += (step * step * 7_919) % (period / 2 + 2) - period / 16;
+                for cost in [0, 1, 2, u64::from(capacity), u64::from(capacity) + 1, u64::from(u32::MAX)] {
+                    let looked = counter.look(&rule, cost, at(now)).verdict == Verdict::Admitted;
+                    assert_eq!(counter.admits(&rule, cost, at(now)), looked, "{algorithm:?} {step} {cost}");
+                }
+                if counter.admits(&rule, 1, at(now)) {
+                    let _ = counter.take(&rule, 1, at(now));
+                }
+            }
+        }
+    }
+}

@@ -74,49 +74,17 @@ pub(super) fn signed(value: i64) -> HeaderValue {
 
 /// `2026-01-14T18:00:00.000Z`, rounded up to milliseconds.
 pub(super) fn iso8601(instant: Timestamp) -> HeaderValue {
-    let millis = ceiling(instant.unix_micros(), 1_000);
-    let (Ok(days), Ok(in_day)) =
-        (u32::try_from(millis.div_euclid(86_400_000)), u32::try_from(millis.rem_euclid(86_400_000)))
-    else {
-        // Before 1970, which no clock shows.
-        let text = Timestamp::from_unix_millis(millis).to_string();
-        return HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"));
+    let rounded = Timestamp::from_unix_millis(ceiling(instant.unix_micros(), 1_000));
+    let value = match rounded.written() {
+        Some(text) => HeaderValue::from_maybe_shared(chunk::copy(&text)).ok(),
+        None => HeaderValue::try_from(rounded.to_string()).ok(),
     };
-    let (year, month, day) = civil(days);
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    let parts = [
-        (0, year, 4),
-        (5, month, 2),
-        (8, day, 2),
-        (11, in_day / 3_600_000, 2),
-        (14, in_day / 60_000 % 60, 2),
-        (17, in_day / 1_000 % 60, 2),
-        (20, in_day % 1_000, 3),
-    ];
-    for (start, part, width) in parts {
-        // No instant is beyond the year 9999, and all other parts are smaller.
-        let from = 4 * (part as usize % PREPARED) + 4 - width;
-        text[start..start + width].copy_from_slice(&DIGITS[from..from + width]);
-    }
-    HeaderValue::from_maybe_shared(chunk::copy(&text)).unwrap_or(HeaderValue::from_static("0"))
+    value.unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// Division that rounds up. No [`Timestamp`] is near the ends of 64 bits.
 pub(super) fn ceiling(dividend: i64, divisor: i64) -> i64 {
     dividend.saturating_neg().div_euclid(divisor).saturating_neg()
-}
-
-/// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar. Years are counted from March, so
-/// that the leap day is the last (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: u32) -> (u32, u32, u32) {
-    let shifted = days + 719_468;
-    let (era, in_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (in_era - in_era / 1_460 + in_era / 36_524 - in_era / 146_096) / 365;
-    let in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * in_year + 2) / 153;
-    let day = in_year - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (year_of_era + era * 400 + next_year, month, day)
 }
 
 #[cfg(test)]

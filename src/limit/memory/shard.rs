@@ -63,6 +63,13 @@ impl Shard {
         (place, state)
     }
 
+    /// Takes the permits of a charge whose counter is there, if it is admitted.
+    pub(super) fn take_known(&mut self, key: Key, cost: u32, rule: &Rule, now: Timestamp) -> Option<LimitState> {
+        let index = self.own.find(key)?;
+        let counter = self.own.counter_mut(index);
+        counter.admits(rule, u64::from(cost), now).then(|| counter.take(rule, cost, now))
+    }
+
     /// Takes the permits of a charge that [`Shard::look`] has admitted at this place.
     pub(super) fn take(
         &mut self,

@@ -40,7 +40,7 @@ impl Written {
             HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_static("5f2b8c0e9d3a4671b8e2c4d6f0a1937b"))]);
         let id = gate.request_ids.then(|| RequestId::of(&named, Glance::at(&named)));
         let (code, title) = (refusal.code(), refusal.reason().title().to_owned());
-        let (parts, body) = gate.renderer.render(refusal, Audience::default(), id.as_ref(), 0).into_parts();
+        let (parts, body) = gate.renderer.render(refusal, Audience::default(), id.as_ref(), None).into_parts();
         let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
         let body = serde_json::from_slice(&body).unwrap_or_else(|_| text());
         Self { status: parts.status, code, title, headers: parts.headers, body }
