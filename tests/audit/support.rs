@@ -1,8 +1,8 @@
 //! Events, a store that waits until it is let, and a log to read.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Request, Response};
 use tokio::sync::Semaphore;

@@ -25,6 +25,9 @@ const AFTER_REDIS: Duration = Duration::from_secs(10);
 const AFTER_POSTGRES: Duration = Duration::from_secs(20);
 const AFTER_RESTART: Duration = Duration::from_secs(20);
 
+/// Within this time nodes hear each other again that can reach Postgres: they ask for that every five seconds at least.
+const HEARD_AGAIN: Duration = Duration::from_secs(8);
+
 /// Within this time a node serves what it has begun, writes its uses, and ends.
 const END: Duration = Duration::from_secs(10);
 
@@ -179,7 +182,7 @@ impl Cluster {
 
     fn told(&self) {
         if let Some(last) = self.site.board().untold.last_mut() {
-            last.1 = Some(Instant::now());
+            last.1 = Some(Instant::now() + HEARD_AGAIN);
         }
     }
 

@@ -59,6 +59,8 @@ impl Browser {
         let chrome = json!({"args": arguments});
         let wish = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": chrome, "goog:loggingPrefs": {"browser": "ALL"},
+            // A page of thousands of rows takes a while to be looked through.
+            "timeouts": {"script": 300_000},
         }}});
         let begun = send(Method::POST, &format!("{url}/session"), &wish).await;
         let id = begun["sessionId"].as_str().unwrap_or_else(|| panic!("{begun}"));
