@@ -78,6 +78,8 @@ where
     R: 'static,
 {
     let asked = asked.clone();
+    // Takes the only permit of the key that is limited.
+    drop(finish(service.call(asked.request())));
     let answer = finish(service.call(asked.request())).unwrap_or_else(|never| match never {});
     assert_eq!(answer.status().is_success(), !is_refused(name), "{name}");
     Case::new(

@@ -240,8 +240,11 @@ fn is_settled(located: &[Located<'_>], found: &Found) -> bool {
     (0..located.len()).all(|index| in_place(index) && alone(index))
 }
 
+/// So many that threads seldom meet, and that each stays so small that it is laid out anew within a millisecond.
 fn shards(capacity: usize) -> Box<[Mutex<Shard>]> {
-    let count = (capacity / 64).next_power_of_two().clamp(1, 1_024);
+    let apart = (capacity / 64).next_power_of_two().min(1_024);
+    let small = (capacity / 4_096).next_power_of_two().min(4_096);
+    let count = apart.max(small);
     (0..count).map(|_| Mutex::new(Shard::new(capacity.div_ceil(count)))).collect()
 }
 

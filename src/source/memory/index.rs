@@ -2,8 +2,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
@@ -11,15 +10,14 @@ use crate::key::{KeyId, KeyRecord, KeyRef};
 use crate::source::store::{KeyCursor, Series};
 use crate::source::{KeyUsage, UsagePoint, UsageRange};
 
-/// What only management asks for. Its lock is also the one that writers hold, so that no change is lost.
+/// What only management asks for. Its lock is also the one that writers hold, so that no change is lost. Trees, since they
+/// have never to be laid out anew.
 #[derive(Clone, Default)]
 pub(super) struct Index {
-    /// In parts, so that none takes long to grow.
-    by_id: Vec<HashSet<ById, RandomState>>,
+    by_id: BTreeSet<ById>,
     by_age: BTreeSet<ByAge>,
-    hasher: RandomState,
     /// When those that were used were used.
-    series: HashMap<KeyId, Series>,
+    series: BTreeMap<KeyId, Series>,
     /// How many changes were made.
     pub(super) changes: u64,
 }
@@ -30,36 +28,26 @@ struct ById(KeyRef);
 #[derive(Clone)]
 struct ByAge(KeyRef);
 
-/// Of ten million keys, a part holds ten thousand: few enough to be laid out anew within a millisecond.
-const PARTS: usize = 1_024;
-
 impl Index {
     /// The same records, and no changes yet.
     pub(super) fn fork(&self) -> Self {
-        Self { changes: 0, series: HashMap::new(), ..self.clone() }
+        Self { changes: 0, series: BTreeMap::new(), ..self.clone() }
     }
 
     pub(super) fn get(&self, id: &KeyId) -> Option<&KeyRef> {
-        self.by_id.get(self.part(id))?.get(id.as_str()).map(|found| &found.0)
+        self.by_id.get(id.as_str()).map(|found| &found.0)
     }
 
     /// The record, in place of the one that has its id.
     pub(super) fn put(&mut self, record: &KeyRef) {
         self.changes += 1;
-        let part = self.part(&record.id);
-        if self.by_id.is_empty() {
-            self.by_id = vec![HashSet::default(); PARTS];
-        }
-        self.by_id[part].replace(ById(record.clone()));
+        self.by_id.replace(ById(record.clone()));
         self.by_age.replace(ByAge(record.clone()));
     }
 
     pub(super) fn remove(&mut self, record: &KeyRecord) {
         self.changes += 1;
-        let part = self.part(&record.id);
-        if let Some(part) = self.by_id.get_mut(part) {
-            part.remove(record.id.as_str());
-        }
+        self.by_id.remove(record.id.as_str());
         self.by_age.remove(record as &dyn Placed);
         self.series.remove(&record.id);
     }
@@ -87,15 +75,17 @@ impl Index {
         let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(end as &dyn Placed));
         self.by_age.range::<dyn Placed, _>((Bound::Unbounded, end)).rev().map(|found| &found.0)
     }
+}
 
-    fn part(&self, id: &KeyId) -> usize {
-        self.hasher.hash_one(id.as_str()) as usize % PARTS
+impl Ord for ById {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.id.as_str().cmp(other.0.id.as_str())
     }
 }
 
-impl Hash for ById {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.hash(state);
+impl PartialOrd for ById {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
