@@ -9,10 +9,10 @@ use super::near;
 use crate::key::{DigestHasher, KeyDigest, KeyRef};
 
 /// How many maps there are.
-const PARTS: usize = 64;
+const PARTS: usize = 16;
 
 /// In parts, because one that grows has to lay out its next table at once: with ten million keys that takes some
-/// milliseconds in one map, and a hundredth of that in each of many.
+/// milliseconds in one map, and a part of a millisecond in each of many.
 pub(super) struct Digests(Box<[ConcurrentMap<KeyDigest, KeyRef, DigestHasher>]>);
 
 impl Digests {
