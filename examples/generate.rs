@@ -11,8 +11,9 @@
 //!
 //! `API_ENVIRONMENT` (`live`, `test`) is the one whose keys this server takes and makes, `API_RATE_LIMIT` how often a key
 //! may call in an hour, 100 by default. `DATA_DIR` is the folder of `keys.json`, which keeps the digests of keys that were
-//! made, and when and how often they were used, and of `audit.jsonl`, which tells who did what; the working directory by
-//! default. A key that is used at an age of more than 90 days is named in the log, once a day.
+//! made, and when and how often they were used; the working directory by default. `AUDIT_DIR` is that of `audit.jsonl`, which
+//! tells who did what; `DATA_DIR` by default. A key that is used at an age of more than 90 days is named in the log, once a
+//! day.
 //!
 //! Built with the feature `metrics`, and with `METRICS_PORT` set, it serves what Prometheus scrapes at
 //! `http://127.0.0.1:<METRICS_PORT>/metrics`: on a port of its own, which the outside does not reach.
@@ -68,8 +69,9 @@ async fn run() -> Result<(), BoxError> {
     let folder = settings.text("DATA_DIR").unwrap_or_else(|| ".".to_owned());
     let keys = JsonFileKeys::open(Path::new(&folder).join("keys.json"));
     let keys = settings.checked(keys.map_err(|error| ConfigError::new("DATA_DIR", error)));
+    let (setting, folder) = settings.text("AUDIT_DIR").map_or(("DATA_DIR", folder), |own| ("AUDIT_DIR", own));
     let events = JsonLinesAudit::open(Path::new(&folder).join("audit.jsonl"));
-    let events = settings.checked(events.map_err(|error| ConfigError::new("DATA_DIR", error)));
+    let events = settings.checked(events.map_err(|error| ConfigError::new(setting, error)));
     settings.done()?;
     let (Some(admin), Some(keys), Some(events)) = (admin, keys, events) else { return Ok(()) };
     #[cfg(feature = "metrics")]

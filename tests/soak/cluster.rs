@@ -70,7 +70,7 @@ impl Cluster {
             if Instant::now() >= end {
                 break;
             }
-            site.slots().iter_mut().flat_map(|slot| &mut slot.process).for_each(|node| node.warm_up(time / 5));
+            site.warm_up(time / 5);
             match fault {
                 0 => self.pause_redis().await,
                 1 => self.empty_redis().await,
@@ -202,7 +202,7 @@ impl Cluster {
 
     /// What has to hold of the whole run.
     async fn check(&self) {
-        report::check_figures(&self.site);
+        report::check_figures(&self.site, 0);
         for slot in self.site.up() {
             self.end_node(slot).await;
         }

@@ -28,6 +28,9 @@ const AFTER_RESTART: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_secs(10);
 const LOST: u64 = 24;
 
+/// What a key takes at most while it is kept: its record, its part of the file's text, its counters.
+const KEY_KIBIBYTES: u64 = 6;
+
 /// A small disk of one's own: a file system in memory, for which one has to be root.
 struct Disk(TempDir);
 
@@ -71,22 +74,29 @@ impl Drop for Disk {
 struct FileService {
     site: Arc<Site>,
     disk: Disk,
+    /// Not on that disk: its files are rotated, which would make room there.
+    audit: TempDir,
 }
 
 /// Runs the service for so long.
 pub(crate) async fn soak(time: Duration, seed: u64) -> Vec<String> {
     let disk = Disk::mount();
-    let site = Arc::new(Site::new(vec![Process::start(program(&disk))]));
-    FileService { site, disk }.run(time, seed).await
+    let audit = tempfile::tempdir().unwrap();
+    let site = Arc::new(Site::new(vec![start(&disk, &audit)]));
+    FileService { site, disk, audit }.run(time, seed).await
 }
 
-fn program(disk: &Disk) -> Command {
+fn start(disk: &Disk, audit: &TempDir) -> Process {
     let mut command = example("generate");
-    command.env("DATA_DIR", disk.0.path()).env("API_RATE_LIMIT", "1000000");
-    command
+    command.env("DATA_DIR", disk.0.path()).env("AUDIT_DIR", audit.path()).env("API_RATE_LIMIT", "1000000");
+    Process::start(command)
 }
 
 impl FileService {
+    fn start(&self) -> Process {
+        start(&self.disk, &self.audit)
+    }
+
     async fn run(&self, time: Duration, seed: u64) -> Vec<String> {
         let site = &self.site;
         site.recovers("start", AFTER_RESTART).await;
@@ -101,7 +111,7 @@ impl FileService {
             if Instant::now() >= end {
                 break;
             }
-            site.slots().iter_mut().flat_map(|slot| &mut slot.process).for_each(|it| it.warm_up(time / 5));
+            site.warm_up(time / 5);
             match fault {
                 0 => self.edit().await,
                 1 => self.break_file().await,
@@ -110,7 +120,7 @@ impl FileService {
         }
         site.stop();
         traffic.end().await;
-        report::check_figures(site);
+        report::check_figures(site, KEY_KIBIBYTES);
         self.end().await;
         let keys = JsonFileKeys::open(self.disk.keys()).unwrap();
         report::check_uses(site, uses(&keys).await);
@@ -188,14 +198,14 @@ impl FileService {
         process.signal("-KILL");
         let _ = process.ended(END).await;
         self.site.killed(0, LOST);
-        self.site.put(0, Process::start(program(&self.disk)));
+        self.site.put(0, self.start());
         self.site.recovers("the process was killed", AFTER_RESTART).await;
     }
 
     async fn replace(&self) {
         tokio::time::sleep(CALM).await;
         self.end().await;
-        self.site.put(0, Process::start(program(&self.disk)));
+        self.site.put(0, self.start());
         self.site.recovers("the process was replaced", AFTER_RESTART).await;
     }
 

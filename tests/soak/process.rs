@@ -17,8 +17,8 @@ pub(crate) struct Process {
     _leash: Option<ChildStdin>,
     _output: BufReader<ChildStdout>,
     started: Instant,
-    /// Memory and files, once it has warmed up.
-    warm: Option<Figures>,
+    /// Memory and files, once it has warmed up, and how many keys had been made by then.
+    warm: Option<(Figures, u64)>,
 }
 
 /// What a process has of the system's.
@@ -64,13 +64,13 @@ impl Process {
     }
 
     /// Looks at it once it is warm.
-    pub(crate) fn warm_up(&mut self, after: Duration) {
+    pub(crate) fn warm_up(&mut self, after: Duration, keys: u64) {
         if self.warm.is_none() && self.started.elapsed() > after {
-            self.warm = Some(self.figures());
+            self.warm = Some((self.figures(), keys));
         }
     }
 
-    pub(crate) fn warm(&self) -> Option<Figures> {
+    pub(crate) fn warm(&self) -> Option<(Figures, u64)> {
         self.warm
     }
 }

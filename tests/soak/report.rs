@@ -27,19 +27,23 @@ pub(crate) fn print(name: &str, site: &Site) {
     }
 }
 
-/// Memory and open files are what they were when the processes were warm: a third more, and the slack, at most.
-pub(crate) fn check_figures(site: &Site) {
+/// Memory and open files are what they were when the processes were warm: a third more, and the slack, at most; and so many
+/// kibibytes for each key that was made since, if keys are in memory and stay there.
+pub(crate) fn check_figures(site: &Site, each_key: u64) {
     let slots = site.slots();
     let processes = slots.iter().enumerate().filter_map(|(slot, it)| Some((slot, it.process.as_ref()?)));
     let grown: Vec<_> = processes.filter_map(|(slot, it)| Some((slot, it.warm()?, it.figures()))).collect();
+    let made = site.made();
     drop(slots);
     assert!(!grown.is_empty(), "one process at least lives long enough to be looked at");
-    for (slot, warm, now) in grown {
+    for (slot, (warm, keys), now) in grown {
+        let keys = made - keys;
         println!(
-            "process {slot}: {} KiB, {} files; warm {} KiB, {} files",
+            "process {slot}: {} KiB, {} files; warm {} KiB, {} files; {keys} keys since",
             now.kibibytes, now.files, warm.kibibytes, warm.files
         );
-        if now.kibibytes > warm.kibibytes * 4 / 3 + MEMORY_SLACK || now.files > warm.files + FILES_SLACK {
+        let kibibytes = warm.kibibytes * 4 / 3 + MEMORY_SLACK + keys * each_key;
+        if now.kibibytes > kibibytes || now.files > warm.files + FILES_SLACK {
             site.violated(format!("process {slot} grows: {warm:?}, {now:?}"));
         }
     }

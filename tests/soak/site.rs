@@ -87,6 +87,8 @@ pub(crate) struct Site {
     stopped: AtomicBool,
     /// How often what was counted has been lost.
     losses: AtomicU64,
+    /// How many keys were made.
+    made: AtomicU64,
 }
 
 /// Why there is no answer.
@@ -114,6 +116,7 @@ impl Site {
             started: Instant::now(),
             stopped: AtomicBool::new(false),
             losses: AtomicU64::new(0),
+            made: AtomicU64::new(0),
         }
     }
 
@@ -144,6 +147,16 @@ impl Site {
 
     pub(crate) fn losses(&self) -> u64 {
         self.losses.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// Looks at all processes that have run for this long.
+    pub(crate) fn warm_up(&self, after: Duration) {
+        let made = self.made();
+        self.slots().iter_mut().flat_map(|slot| &mut slot.process).for_each(|process| process.warm_up(after, made));
     }
 
     pub(crate) fn second(&self) -> u64 {
@@ -280,6 +293,7 @@ impl Site {
         if status != StatusCode::CREATED {
             return None;
         }
+        self.made.fetch_add(1, Ordering::SeqCst);
         let text = |name: &str| made[name].as_str().or(made["data"][name].as_str()).unwrap_or_default().to_owned();
         Some(Live { id: text("id"), text: text("key") })
     }
