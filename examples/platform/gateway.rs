@@ -100,6 +100,9 @@ pub(crate) async fn forward(
         }
     };
     let answer = answer.map_err(|error| {
+        if progress.is_broken() {
+            return broken();
+        }
         tracing::warn!(error = %error, cause = ?std::error::Error::source(&error), "the upstream cannot be reached");
         unreachable()
     })?;
@@ -127,6 +130,11 @@ fn timeout() -> Rejection {
 fn stalled() -> Rejection {
     let message = "The rest of the body did not arrive in time; send it again";
     Rejection::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout", message)
+}
+
+fn broken() -> Rejection {
+    let message = "The body is malformed or ends too early; send all of it";
+    Rejection::new(StatusCode::BAD_REQUEST, "MALFORMED_REQUEST", "Malformed request", message)
 }
 
 fn malformed() -> Rejection {

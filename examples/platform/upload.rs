@@ -17,7 +17,8 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn new(body: Body) -> (Self, Progress) {
-        let moved = Arc::new(Moved { at: AtomicU64::new(0), starved: AtomicBool::new(false) });
+        let moved =
+            Arc::new(Moved { at: AtomicU64::new(0), starved: AtomicBool::new(false), broken: AtomicBool::new(false) });
         let progress = Progress { start: Instant::now(), moved };
         (Self { body, progress: progress.clone() }, progress)
     }
@@ -35,6 +36,8 @@ struct Moved {
     at: AtomicU64,
     /// The service would have taken more than the caller had sent.
     starved: AtomicBool,
+    /// What the caller sent is no body, or ended before its end.
+    broken: AtomicBool,
 }
 
 impl Progress {
@@ -53,6 +56,11 @@ impl Progress {
     pub(crate) fn awaits_caller(&self) -> bool {
         self.moved.starved.load(Ordering::Relaxed)
     }
+
+    /// Whether it is the caller's body that cannot be passed on.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.moved.broken.load(Ordering::Relaxed)
+    }
 }
 
 impl HttpBody for Upload {
@@ -66,6 +74,9 @@ impl HttpBody for Upload {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         let Progress { start, moved } = &self.progress;
         moved.starved.store(polled.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Some(Err(_))) = polled {
+            moved.broken.store(true, Ordering::Relaxed);
+        }
         if polled.is_ready() {
             moved.at.store(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }

@@ -213,6 +213,13 @@ async fn no_tunnel_is_opened_and_no_second_request_smuggled_in() {
     let refused = answer.starts_with("HTTP/1.1 400");
     assert!(refused || upstream.note().await == "POST /api/run/x", "{answer}");
     assert!(upstream.is_quiet(), "{answer}");
+
+    // A chunk whose size is none is the caller's mistake, not the service's.
+    let broken = format!(
+        "POST /api/run/x HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\nnone\r\n"
+    );
+    let answer = raw(&platform, &broken).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("MALFORMED_REQUEST"), "{answer}");
 }
 
 #[tokio::test]
