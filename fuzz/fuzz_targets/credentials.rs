@@ -37,7 +37,10 @@ fn presented(fields: &[(&str, &[u8])]) -> Result<Option<Vec<u8>>, ()> {
             }
             let scheme = line.get(..6)?.eq_ignore_ascii_case(b"bearer");
             let rest = line.get(6..)?;
-            (scheme && (rest.is_empty() || rest[0] == b' ')).then(|| rest.trim_ascii().to_vec())
+            // A tab is taken along, and makes a key that is refused.
+            let ends = rest.first().is_none_or(|byte| [b' ', b'\t'].contains(byte));
+            let token = rest.iter().position(|byte| *byte != b' ').map_or(&[][..], |start| &rest[start..]);
+            (scheme && ends).then(|| token.to_vec())
         };
         let keys: Vec<Vec<u8>> = lines.iter().filter_map(|line| key(line)).filter(|key| !key.is_empty()).collect();
         match (keys.len(), lines.len()) {

@@ -50,6 +50,8 @@ fn each_place_is_read_as_its_rules_say() {
         (&[("authorization", "Bearer")], "nothing"),
         (&[("authorization", "Bearer ")], "nothing"),
         (&[("authorization", "Bearer\tK")], "malformed"),
+        (&[("authorization", "Bearer \tK")], "malformed"),
+        (&[("authorization", "Bearer\tK"), ("x-api-key", "K")], "ambiguous"),
         (&[("authorization", "Bearer K L")], "malformed"),
         (&[("authorization", "Bearer K, Bearer L")], "ambiguous"),
         (&[("authorization", "BearerK")], "nothing"),
