@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tower_api_key::clock::Timestamp;
 use tower_api_key::session::{
-    AuthJsSessions, BetterAuthCookieCache, BetterAuthSessions, PresentedSession, Session, SessionAnswer, SessionResolver,
+    AuthJsSessions, BetterAuthCookieCache, BetterAuthSessions, PresentedSession, Session, SessionAnswer,
+    SessionResolver,
 };
 
 const SOURCES: [(&str, &str); 5] = [
