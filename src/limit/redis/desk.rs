@@ -57,8 +57,8 @@ impl Desk {
     pub(super) fn new(link: Link, prefix: String, deadline: Duration) -> Self {
         Self {
             link,
-            windows: LinkedScript::new(include_str!("windows.lua")),
-            mixed: LinkedScript::new(include_str!("decide.lua")),
+            windows: LinkedScript::new(Kind::Windows.script()),
+            mixed: LinkedScript::new(Kind::Mixed.script()),
             prefix,
             deadline,
             queue: Mutex::default(),
@@ -111,8 +111,8 @@ impl Desk {
         let requests = || questions.iter().map(|question| &question.request);
         let batch = Batch::new(kind, requests(), &self.prefix);
         let time = self.time();
-        let [packed, charges] = batch.arguments();
-        let arguments = [time.as_bytes(), packed, charges];
+        let [groups, fields, packed, charges] = batch.arguments();
+        let arguments = [time.as_bytes(), groups, fields, packed, charges];
         let script = match kind {
             Kind::Windows => &self.windows,
             Kind::Mixed => &self.mixed,
