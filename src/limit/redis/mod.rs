@@ -140,7 +140,7 @@ impl RedisRateLimiter {
             return plan.decide(charges, None, &[], detail, now);
         }
         let held = self.0.leases.as_ref().map(|book| book.hold(&mut plan));
-        let decided = self.0.desk.ask(plan.request.clone()).await.and_then(|answer| {
+        let decided = self.0.desk.ask(plan.request.copy()).await.and_then(|answer| {
             let left = held.map(|held| held.settle(&plan.request.items, &answer)).unwrap_or_default();
             plan.decide(charges, Some(&answer), &left, detail, now)
         });
@@ -173,7 +173,7 @@ impl RedisRateLimiter {
             let held = book.refilling(&batch);
             let request = Request { items: SmallVec::from_iter([batch]), takes: true };
             // Whoever needs permits and finds none will ask, and see the error.
-            if let Ok(answer) = limiter.0.desk.ask(request.clone()).await {
+            if let Ok(answer) = limiter.0.desk.ask(request.copy()).await {
                 held.settle(&request.items, &answer);
             }
         });

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::redis_link::RedisLinkError;
 
 /// The charges of one request, or those of them that Redis has to be asked about.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Request {
     pub(super) items: SmallVec<[Item; 1]>,
     /// Whether to take the permits if all are there.
@@ -59,6 +59,11 @@ pub(super) struct Plan {
 }
 
 impl Request {
+    /// Faster than a clone, which goes through the items one by one.
+    pub(super) fn copy(&self) -> Self {
+        Self { items: SmallVec::from_slice(&self.items), takes: self.takes }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match &self.items[..] {
             [one] if self.takes && one.algorithm == Algorithm::FixedWindow => Kind::Windows,

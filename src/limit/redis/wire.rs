@@ -16,6 +16,9 @@ use crate::redis_link::RedisLinkError;
 /// How many counters one call of a script may touch: what Lua can put on its stack, with room to spare.
 pub(super) const MOST_KEYS: usize = 1_024;
 
+/// How many periods the requests of one call may have: each is more work for Redis.
+pub(super) const MOST_PERIODS: usize = 16;
+
 /// A lease is at most this part of what is left, beyond what is asked for.
 pub(super) const LEASED_PART: u32 = 8;
 
