@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tower_api_key::clock::{Clock, SystemClock, Timestamp};
 use tower_api_key::limit::credits::Credits;
-use tower_api_key::limit::redis::{Leases, RedisCredits, RedisRateLimiter};
+use tower_api_key::limit::redis::{Leases, RedisCredits, RedisLimiterError, RedisLinkError, RedisRateLimiter};
 use tower_api_key::limit::{Algorithm, Charge, Detail, Quota, RateLimiter, Subject};
 use tower_api_key::testing::conformance::{self, LimiterClock};
 
@@ -164,13 +164,16 @@ async fn every_counter_ends_by_itself() {
     }
     let server = Server::start();
     let limiter = server.limiter().build().unwrap();
-    for (kind, most) in [("fixed", 86_401), ("sliding", 86_401), ("gcra", 86_402)] {
+    // A hash of fixed windows is there until the last of them must be over, which is when the next day ends, and a minute more.
+    for (kind, most) in [("fixed", 2 * 86_400 + 60), ("sliding", 86_401), ("gcra", 86_402)] {
+        server.command(&["FLUSHALL"]);
         // More than one call goes to each counter, and its time to live stays.
         hammer(&limiter, kind, &quota(kind, 100), 96).await;
         let redis::Value::Array(keys) = server.command(&["KEYS", "*"]) else { panic!("no list") };
+        assert_eq!(keys.len(), 1, "{kind}");
         for key in keys {
             let key: Vec<u8> = redis::from_redis_value(key).unwrap();
-            assert!(key.starts_with(b"{tower-api-key}:2:"), "{}", key.escape_ascii());
+            assert!(key.starts_with(b"{tower-api-key}:3:"), "{}", key.escape_ascii());
             let left: i64 = redis::from_redis_value(server.command(&["PTTL".as_bytes(), &key])).unwrap();
             assert!(left > 86_000_000 && left <= most * 1_000, "{}: {left}", key.escape_ascii());
         }
@@ -178,19 +181,51 @@ async fn every_counter_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_counter_that_somebody_has_overwritten_is_an_error_and_no_permit() {
+async fn what_somebody_has_overwritten_is_an_error_and_no_permit() {
     if !services() {
         return;
     }
     let server = Server::start();
-    let limiter = server.limiter().build().unwrap();
+    let limiter = server.limiter().deadline(Duration::from_millis(200)).build().unwrap();
     let quota = quota("fixed", 10);
     let charge = [Charge::new(Subject::key("k"), &quota)];
     let ask = async || limiter.take(&charge, Detail::Closest, SystemClock.now()).await;
-    assert!(ask().await.unwrap().is_admitted());
-    let keys: Vec<Vec<u8>> = redis::from_redis_value(server.command(&["KEYS", "*"])).unwrap();
-    let [key] = &keys[..] else { panic!("{} counters", keys.len()) };
-    let long = [b'x'; 24];
-    server.command(&["SET".as_bytes(), key, &long]);
-    assert!(ask().await.is_err());
+    let look = async || limiter.peek(&charge, Detail::Closest, SystemClock.now()).await;
+    for damage in 0..5 {
+        server.command(&["FLUSHALL"]);
+        // After an error Redis is left alone for a while.
+        let started = Instant::now();
+        while !ask().await.is_ok_and(|decision| decision.is_admitted()) {
+            assert!(started.elapsed() < Duration::from_secs(10), "Redis is not asked again");
+        }
+        let keys: Vec<Vec<u8>> = redis::from_redis_value(server.command(&["KEYS", "*"])).unwrap();
+        let [key] = &keys[..] else { panic!("{} hashes", keys.len()) };
+        let fields: Vec<Vec<u8>> = redis::from_redis_value(server.command(&["HKEYS".as_bytes(), key])).unwrap();
+        let counter = fields.iter().find(|field| !field.is_empty()).unwrap();
+        let text: &[u8] = &[b'x'; 24];
+        match damage {
+            0 => drop(server.command(&[b"SET", &key[..], text])),
+            1 => drop(server.command(&[b"HSET", &key[..], counter, text])),
+            2 => drop(server.command(&[b"HSET", &key[..], b"", text])),
+            3 => drop(server.command(&[b"HDEL", &key[..], b""])),
+            _ => {
+                server.command(&[b"DEL", &key[..]]);
+                server.command(&[b"RPUSH", &key[..], text]);
+            }
+        }
+        let left = server.command(&["DUMP".as_bytes(), key]);
+        for takes in [true, false] {
+            let error = loop {
+                let answer = if takes { ask().await } else { look().await };
+                match answer.expect_err("an error, and no permit") {
+                    RedisLimiterError::Unavailable(error) if matches!(*error, RedisLinkError::Resting(_)) => {}
+                    error => break error,
+                }
+                assert!(started.elapsed() < Duration::from_secs(20), "Redis is not asked again");
+            };
+            let RedisLimiterError::Unavailable(error) = error else { panic!("{error}") };
+            assert!(matches!(*error, RedisLinkError::Redis(_)), "damage {damage}: {error:?}");
+        }
+        assert_eq!(server.command(&["DUMP".as_bytes(), key]), left, "it is left alone");
+    }
 }

@@ -106,7 +106,7 @@ async fn many_requests_at_once_wait_no_longer_than_one() {
     server.signal("-STOP");
     let mut tasks = tokio::task::JoinSet::new();
     let started = Instant::now();
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         let (limiter, quota) = (limiter.clone(), quota.clone());
         tasks.spawn(async move { take(&limiter, &quota).await.0.is_err() });
     }
@@ -114,6 +114,32 @@ async fn many_requests_at_once_wait_no_longer_than_one() {
     assert!(started.elapsed() < 2 * (DEADLINE + LATE), "{:?}", started.elapsed());
     server.signal("-CONT");
     recovers(&limiter, &quota).await;
+}
+
+/// Two runtimes, of which one has all calls.
+#[test]
+fn who_waits_for_a_call_of_a_runtime_that_ends_is_told() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("redis://{}", silent.local_addr().unwrap());
+    let limiter = RedisRateLimiter::builder(address).deadline(Duration::from_secs(60)).build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (one, other) = (runtime(), runtime());
+    let ask = |limiter: RedisRateLimiter| async move { take(&limiter, &Quota::per_day(1_000)).await.0 };
+    let turns = async || {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // As many calls as there are at once.
+    for _ in 0..2 {
+        one.spawn(ask(limiter.clone()));
+        one.block_on(turns());
+    }
+    let waiting = other.spawn(ask(limiter));
+    other.block_on(turns());
+    drop(one);
+    let answer = other.block_on(async { tokio::time::timeout(Duration::from_secs(20), waiting).await });
+    assert!(matches!(answer.expect("an answer").unwrap(), Err(RedisLimiterError::GivenUp)));
 }
 
 #[tokio::test]

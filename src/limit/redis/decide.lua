@@ -1,8 +1,7 @@
 -- Decides on a batch of requests, each all or nothing, one after the other.
 --
--- KEYS      the counters, each once
--- ARGV[1]   the time in microseconds; empty: Redis's own
--- ARGV[2]   the requests, as wire/mixed.rs packs them
+-- KEYS      behind those of groups: the other counters, each once
+-- ARGV[4]   the requests, as wire/mixed.rs packs them
 --
 -- Returns the time, and for each request whether its permits were taken, with three numbers for each of its charges.
 --
@@ -11,26 +10,15 @@
 
 local FIXED, SLIDING, GCRA = 1, 2, 3
 local INSTANTS = 64
-local pack, read = struct.pack, struct.unpack
-local floor, fmod, max, min = math.floor, math.fmod, math.max, math.min
 
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
+local others = 3 * #groups
+local found = #KEYS > others and call('MGET', unpack(KEYS, others + 1)) or {}
+local states, expiries, kinds, changed = {}, {}, {}, {}
 
-local stored = redis.call('MGET', unpack(KEYS))
-local states, expiries, kinds, opened = {}, {}, {}, {}
-
--- A fixed window is its end and what was taken in it; GCRA when all is back, by how many parts that is rounded up, and
--- under which limit; a sliding window a log of instants and permits, oldest first.
+-- GCRA is when all is back, by how many parts that is rounded up, and under which limit; a sliding window a log of instants
+-- and permits, oldest first.
 local function load(kind, text)
-  if kind == FIXED then
-    if not text then return { 0, 0 } end
-    local stop, used = read('<dd', text)
-    return { stop, used }
-  elseif kind == GCRA then
+  if kind == GCRA then
     if not text then return { 0, 0, 0 } end
     local full_at, early, limit = read('<ddd', text)
     return { full_at, early, limit }
@@ -44,8 +32,16 @@ local function load(kind, text)
   return { text, used }
 end
 
-local function save(kind, state)
-  if kind == FIXED then return pack('<dd', state[1], state[2]) end
+local function state_of(kind, key)
+  local state = states[key]
+  if not state then
+    state = load(kind, found[key])
+    states[key] = state
+  end
+  return state
+end
+
+local function save_other(kind, state)
   if kind == GCRA then return pack('<ddd', state[1], state[2], state[3]) end
   return state[1]
 end
@@ -83,7 +79,7 @@ local function condense(log, period)
     cell, at, permits = its, instant, permits + taken
   end
   parts[#parts + 1] = pack('<dI4', at, permits)
-  return table.concat(parts)
+  return concat(parts)
 end
 
 local function append(state, instant, cost, period)
@@ -118,37 +114,33 @@ end
 
 local replies = { pack('<d', now) }
 local charges = {}
-local requests, position = ARGV[2], 1
+local requests, position = ARGV[4], 1
 
 local function decide(count, takes)
   local fits = true
 
   for number = 1, count do
     local charge = charges[number] or {}
-    local kind, key, cost, total, capacity, period, expiry
-    kind, key, cost, total, capacity, period, expiry, position = read('<BI2I4dddd', requests, position)
+    local kind, key, cost, total, capacity, period
+    kind, key, cost, total, capacity, period, position = read('<BI2I4ddd', requests, position)
     charge[1], charge[2], charge[3], charge[4], charge[5], charge[6] = kind, key, cost, total, capacity, period
-    charge[7] = expiry
     charges[number] = charge
-    local state = states[key]
-    if not state then
-      state = load(kind, stored[key])
-      states[key] = state
-    end
     if kind == FIXED then
       charge[8], charge[9], position = read('<dd', requests, position)
-      if now >= state[1] then
-        state[1], state[2], opened[key] = now + period, 0, true
-      end
-      if total > 0 and total > capacity - state[2] then fits = false end
+      local place = 2 * key
+      if now >= windows[place - 1] then windows[place - 1], windows[place] = now + period, 0 end
+      if total > 0 and total > capacity - windows[place] then fits = false end
     elseif kind == SLIDING then
-      charge[8] = slide(state, period)
+      charge[7], position = read('<d', requests, position)
+      local state = state_of(kind, key)
+      slide(state, period)
       if total > 0 and total > capacity - state[2] then fits = false end
     else
-      local limit, whole, rest, total_whole, total_rest, capacity_whole, capacity_rest
-      limit, whole, rest, total_whole, total_rest, capacity_whole, capacity_rest, position =
-        read('<ddddddd', requests, position)
-      charge[8], charge[9], charge[10] = limit, whole, rest
+      local state = state_of(kind, key)
+      local expiry, limit, whole, rest, total_whole, total_rest, capacity_whole, capacity_rest
+      expiry, limit, whole, rest, total_whole, total_rest, capacity_whole, capacity_rest, position =
+        read('<dddddddd', requests, position)
+      charge[7], charge[8], charge[9], charge[10] = expiry, limit, whole, rest
       local micros, early = gone(state, limit)
       -- What is above the capacity is `over * limit - slack` parts, with a slack between -limit and 2 * limit.
       local over, slack = micros + total_whole - capacity_whole, early + capacity_rest - total_rest
@@ -161,17 +153,14 @@ local function decide(count, takes)
     for number = 1, count do
       local charge = charges[number]
       local kind, key, cost = charge[1], charge[2], charge[3]
-      local state = states[key]
       if kind == FIXED then
         -- A lease: more than is asked for, but no more than a part of what is left.
-        local used = state[2] + cost
+        local used = windows[2 * key] + cost
         local extra = max(0, min(charge[8], floor((charge[5] - used) / charge[9])))
         charge[10] = extra
-        if cost + extra > 0 then
-          state[2] = used + extra
-          expiries[key], kinds[key] = charge[7], kind
-        end
+        if cost + extra > 0 then windows[2 * key], changed[key] = used + extra, true end
       elseif cost > 0 then
+        local state = states[key]
         if kind == SLIDING then
           append(state, slide(state, charge[6]), cost, charge[6])
         else
@@ -188,9 +177,10 @@ local function decide(count, takes)
   replies[#replies + 1] = pack('B', taken and 1 or 0)
   for number = 1, count do
     local charge = charges[number]
-    local kind, state = charge[1], states[charge[2]]
+    local kind, key = charge[1], charge[2]
+    local state = states[key]
     if kind == FIXED then
-      replies[#replies + 1] = pack('<ddd', state[1], state[2], taken and charge[10] or 0)
+      replies[#replies + 1] = pack('<ddd', windows[2 * key - 1], windows[2 * key], taken and charge[10] or 0)
     elseif kind == SLIDING then
       local last, free = latest(state[1]), now
       if not taken then free = free_at(state, charge[4], charge[5], charge[6]) end
@@ -207,6 +197,7 @@ while position <= #requests do
   decide(count, how == 1)
 end
 
+save(changed)
 local texts = {}
 for key, expiry in pairs(expiries) do
   local text = texts[expiry]
@@ -214,11 +205,7 @@ for key, expiry in pairs(expiries) do
     text = string.format('%d', expiry)
     texts[expiry] = text
   end
-  if kinds[key] == FIXED and not opened[key] then
-    redis.call('SET', KEYS[key], save(FIXED, states[key]), 'KEEPTTL')
-  else
-    redis.call('SET', KEYS[key], save(kinds[key], states[key]), 'PX', text)
-  end
+  call('SET', KEYS[others + key], save_other(kinds[key], states[key]), 'PX', text)
 end
 
-return table.concat(replies)
+return concat(replies)

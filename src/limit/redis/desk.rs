@@ -1,24 +1,28 @@
 //! Asking Redis on behalf of many callers at once.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::Value;
+use smallvec::SmallVec;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::RedisLimiterError;
 use super::request::{Answer, Request};
-use super::wire::{Batch, Kind, MOST_KEYS};
+use super::wire::{Batch, Kind, MOST_KEYS, MOST_PERIODS};
 use crate::redis_link::{Link, LinkedScript, RedisLinkError};
 
 /// Gathers what is asked while Redis is busy, and asks it in one call.
 ///
 /// A question that comes alone is sent at once. While [`CALLS`] calls are under way, questions wait, and the next call
 /// takes them: as many of one [kind](Kind) as a call may have. Each call is a task of its own, so that a caller who goes away
-/// takes nobody with it.
+/// takes nobody with it. It also tells who has waited for too long, of its own questions and of those that wait for the next
+/// call: one timer does for all.
 #[derive(Debug)]
 pub(super) struct Desk {
     link: Link,
@@ -47,7 +51,10 @@ struct Queue {
 #[derive(Debug)]
 struct Question {
     request: Request,
-    answer: oneshot::Sender<Result<Answer, Arc<RedisLinkError>>>,
+    /// Until when the answer is waited for.
+    until: Instant,
+    /// None once it has been given.
+    answer: Option<oneshot::Sender<Result<Answer, Arc<RedisLinkError>>>>,
 }
 
 /// How many calls are under way at once: while Redis works on one, the next is on its way.
@@ -57,8 +64,8 @@ impl Desk {
     pub(super) fn new(link: Link, prefix: String, deadline: Duration) -> Self {
         Self {
             link,
-            windows: LinkedScript::new(include_str!("windows.lua")),
-            mixed: LinkedScript::new(include_str!("decide.lua")),
+            windows: LinkedScript::new(Kind::Windows.script()),
+            mixed: LinkedScript::new(Kind::Mixed.script()),
             prefix,
             deadline,
             queue: Mutex::default(),
@@ -76,26 +83,19 @@ impl Desk {
         if request.items.len() > MOST_KEYS {
             return Err(RedisLimiterError::TooManyCharges(MOST_KEYS));
         }
-        let runtime = Handle::try_current().map_err(|_| RedisLinkError::NoRuntime)?;
         self.asked.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        {
-            let mut queue = self.queue();
-            if queue.resting_until.is_some_and(|end| Instant::now() < end) {
-                return Err(RedisLinkError::Resting(self.deadline).into());
-            }
-            queue.waiting(request.kind()).push_back(Question { request, answer });
-            if queue.calls < CALLS {
-                queue.calls += 1;
-                let call = Call { desk: Arc::clone(self), is_over: false };
-                runtime.spawn(call.work());
-            }
+        let now = Instant::now();
+        let question = Question { until: now + self.deadline, answer: Some(answer), request };
+        // Spawned without the lock: a runtime that ends drops the call at once.
+        let runtime = self.queue().add(question, now, self.deadline)?;
+        if let Some(runtime) = runtime {
+            runtime.spawn(Call { desk: Arc::clone(self), is_over: false }.work());
         }
-        match tokio::time::timeout(self.deadline, answered).await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(error.into()),
-            Ok(Err(_)) => Err(RedisLimiterError::GivenUp),
-            Err(_) => Err(RedisLinkError::Deadline(self.deadline).into()),
+        match answered.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(RedisLimiterError::GivenUp),
         }
     }
 
@@ -107,34 +107,51 @@ impl Desk {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, kind: Kind, questions: Vec<Question>) {
-        let requests = || questions.iter().map(|question| &question.request);
-        let batch = Batch::new(kind, requests(), &self.prefix);
-        let time = self.time();
-        let [packed, charges] = batch.arguments();
-        let arguments = [time.as_bytes(), packed, charges];
-        let script = match kind {
-            Kind::Windows => &self.windows,
-            Kind::Mixed => &self.mixed,
-        };
-        let reply = script.call(&self.link, batch.keys(), &arguments, self.deadline).await;
+    async fn answer(&self, kind: Kind, mut questions: Vec<Question>) {
+        let batch = Batch::new(kind, questions.iter().map(|question| &question.request), &self.prefix);
+        let reply = self.call(kind, &batch, &mut questions).await;
         let answers = reply.and_then(|reply| match reply {
-            Value::BulkString(reply) => batch.read(&reply, requests()),
+            Value::BulkString(reply) => batch.read(&reply, questions.iter().map(|question| &question.request)),
             _ => Err(RedisLinkError::Answer),
         });
         match answers {
             Ok(answers) => {
-                for (question, answer) in questions.into_iter().zip(answers) {
-                    let _ = question.answer.send(Ok(answer));
+                for (mut question, answer) in questions.into_iter().zip(answers) {
+                    question.answer(Ok(answer));
                 }
             }
             Err(error) => {
                 let error = Arc::new(error);
                 self.queue().resting_until = Some(Instant::now() + self.deadline);
-                for question in questions {
-                    let _ = question.answer.send(Err(Arc::clone(&error)));
-                }
+                questions.iter_mut().for_each(|question| question.answer(Err(Arc::clone(&error))));
             }
+        }
+    }
+
+    /// Calls the script, and tells those who have waited for too long meanwhile.
+    async fn call(&self, kind: Kind, batch: &Batch, questions: &mut [Question]) -> Result<Value, RedisLinkError> {
+        let time = self.time();
+        let [groups, fields, packed, charges] = batch.arguments();
+        let arguments = [time.as_bytes(), groups, fields, packed, charges];
+        let script = match kind {
+            Kind::Windows => &self.windows,
+            Kind::Mixed => &self.mixed,
+        };
+        let mut call = pin!(script.call(&self.link, batch.keys(), &arguments, self.deadline));
+        loop {
+            // Whoever asks from now on waits for longer than the call.
+            let first = questions.iter().find(|question| question.answer.is_some());
+            let until = [first.map(|question| question.until), self.queue().first_until()];
+            let Some(until) = until.into_iter().flatten().min() else { return call.await };
+            if let Ok(reply) = timeout_at(until, &mut call).await {
+                return reply;
+            }
+            let late = || Err(Arc::new(RedisLinkError::Deadline(self.deadline)));
+            let now = Instant::now();
+            let is_late = |question: &&mut Question| question.until <= now;
+            questions.iter_mut().take_while(is_late).for_each(|question| question.answer(late()));
+            let waiting = self.queue().late(now);
+            waiting.into_iter().for_each(|mut question| question.answer(late()));
         }
     }
 
@@ -150,7 +167,32 @@ impl Desk {
     }
 }
 
+impl Question {
+    fn answer(&mut self, answer: Result<Answer, Arc<RedisLinkError>>) {
+        // Nobody hears it if the caller has gone away.
+        let _ = self.answer.take().map(|sender| sender.send(answer));
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.answer.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+}
+
 impl Queue {
+    /// Adds a question. Returns where to start a call for it, if that is to be done.
+    fn add(&mut self, question: Question, now: Instant, rest: Duration) -> Result<Option<Handle>, RedisLinkError> {
+        if self.resting_until.is_some_and(|end| now < end) {
+            return Err(RedisLinkError::Resting(rest));
+        }
+        let mut runtime = None;
+        if self.calls < CALLS {
+            runtime = Some(Handle::try_current().map_err(|_| RedisLinkError::NoRuntime)?);
+            self.calls += 1;
+        }
+        self.waiting(question.request.kind()).push_back(question);
+        Ok(runtime)
+    }
+
     fn waiting(&mut self, kind: Kind) -> &mut VecDeque<Question> {
         match kind {
             Kind::Windows => &mut self.windows,
@@ -171,17 +213,43 @@ impl Queue {
     fn next_of(&mut self, kind: Kind) -> Vec<Question> {
         let waiting = self.waiting(kind);
         let (mut questions, mut charges) = (Vec::with_capacity(waiting.len().min(kind.most_requests())), 0);
+        let mut periods: SmallVec<[i64; MOST_PERIODS]> = SmallVec::new();
         while questions.len() < kind.most_requests()
             && let Some(question) = waiting.front()
-            && charges + question.request.items.len() <= MOST_KEYS
         {
+            let items = &question.request.items;
+            for period in items.iter().map(|item| item.rule.period) {
+                if !periods.contains(&period) {
+                    periods.push(period);
+                }
+            }
+            let is_too_much = charges + items.len() > MOST_KEYS || periods.len() > MOST_PERIODS;
+            if is_too_much && !questions.is_empty() {
+                break;
+            }
             // Nothing is taken for those who no longer wait.
-            if let Some(question) = waiting.pop_front().filter(|question| !question.answer.is_closed()) {
+            if let Some(question) = waiting.pop_front().filter(Question::is_waited_for) {
                 charges += question.request.items.len();
                 questions.push(question);
             }
         }
         questions
+    }
+
+    /// Until when the first of those who wait does.
+    fn first_until(&self) -> Option<Instant> {
+        let fronts = [self.windows.front(), self.mixed.front()];
+        fronts.into_iter().flatten().map(|question| question.until).min()
+    }
+
+    /// Those who have waited for too long.
+    fn late(&mut self, now: Instant) -> Vec<Question> {
+        let mut late = Vec::new();
+        for waiting in [&mut self.windows, &mut self.mixed] {
+            let count = waiting.iter().take_while(|question| question.until <= now).count();
+            late.extend(waiting.drain(..count));
+        }
+        late
     }
 }
 
@@ -213,7 +281,12 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if !self.is_over {
-            self.desk.queue().calls -= 1;
+            let mut queue = self.desk.queue();
+            queue.calls -= 1;
+            if queue.calls == 0 {
+                // Nobody else would tell them that they have waited for too long.
+                (queue.windows, queue.mixed) = Default::default();
+            }
         }
     }
 }

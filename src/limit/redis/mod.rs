@@ -57,9 +57,18 @@ pub use crate::redis_link::RedisLinkError;
 /// that [`Retry-After`](crate::limit::LimitState) and resets are right on a node whose clock is wrong.
 ///
 /// # What is kept
-/// A counter takes about 180 bytes of Redis, and under a sliding window up to 768 bytes more. Its key has no text behind the
-/// prefix and the version of the format. It is gone when it is as good as new, and a second more. Addresses have counters, too: give Redis a `maxmemory`,
-/// and the policy `noeviction`, under which it refuses to count when it is full; any other makes it forget counters.
+/// Counters of fixed windows with the same period are together in a hash, one for each period that windows end in. Each
+/// takes about 90 bytes of Redis, and 180 if it was used in two periods running. A hash is freed in the background when the
+/// period after it begins and somebody asks, so that a counter is gone two periods after it was last used at the latest.
+/// Where nobody asks, it expires a minute later: Redis frees a million counters in about a second then, in which it serves
+/// nobody, unless it is told `lazyfree-lazy-expire yes`.
+///
+/// A counter under another algorithm is a key of about 180 bytes, and under a sliding window up to 768 bytes more. It is gone
+/// when it is as good as new, and a second more.
+///
+/// No key has text behind the prefix and the version of the format, and each has a time to live. Addresses have counters, too:
+/// give Redis a `maxmemory`, and the policy `noeviction`, under which it refuses to count when it is full; any other makes it
+/// forget counters, those of a whole period at once.
 ///
 /// # When Redis loses its data
 /// Everybody then begins anew: at most twice the limit is admitted in that window. The same goes for what a replica had not
@@ -74,8 +83,9 @@ pub use crate::redis_link::RedisLinkError;
 /// All counters of a limiter have its prefix as their hash tag, and so are in one slot: only there can the charges of a
 /// request, which have several subjects, be taken in one step. With the feature `redis-cluster`, `RedisRateLimiter::cluster`
 /// finds the node that has the slot, and follows it when it moves or fails over. While the slot is on its way from one node to
-/// another, Redis gives no answer to some requests. One node decides for a whole limiter: limiters with other prefixes are
-/// likely to be on others.
+/// another, Redis gives no answer to some requests, and a hash is moved as a whole: about two seconds for a million counters,
+/// in which both nodes serve nobody. One node decides for a whole limiter: limiters with other prefixes are likely to be on
+/// others.
 ///
 /// Cheap to clone; clones share the connection. Needs a Tokio runtime with I/O and time.
 #[derive(Clone)]
@@ -130,7 +140,7 @@ impl RedisRateLimiter {
             return plan.decide(charges, None, &[], detail, now);
         }
         let held = self.0.leases.as_ref().map(|book| book.hold(&mut plan));
-        let decided = self.0.desk.ask(plan.request.clone()).await.and_then(|answer| {
+        let decided = self.0.desk.ask(plan.request.copy()).await.and_then(|answer| {
             let left = held.map(|held| held.settle(&plan.request.items, &answer)).unwrap_or_default();
             plan.decide(charges, Some(&answer), &left, detail, now)
         });
@@ -163,7 +173,7 @@ impl RedisRateLimiter {
             let held = book.refilling(&batch);
             let request = Request { items: SmallVec::from_iter([batch]), takes: true };
             // Whoever needs permits and finds none will ask, and see the error.
-            if let Ok(answer) = limiter.0.desk.ask(request.clone()).await {
+            if let Ok(answer) = limiter.0.desk.ask(request.copy()).await {
                 held.settle(&request.items, &answer);
             }
         });

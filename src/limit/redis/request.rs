@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::redis_link::RedisLinkError;
 
 /// The charges of one request, or those of them that Redis has to be asked about.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Request {
     pub(super) items: SmallVec<[Item; 1]>,
     /// Whether to take the permits if all are there.
@@ -18,7 +18,7 @@ pub(super) struct Request {
 }
 
 /// One charge.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
     pub(super) key: CounterKey,
     pub(super) algorithm: Algorithm,
@@ -59,6 +59,11 @@ pub(super) struct Plan {
 }
 
 impl Request {
+    /// Faster than a clone, which goes through the items one by one.
+    pub(super) fn copy(&self) -> Self {
+        Self { items: SmallVec::from_slice(&self.items), takes: self.takes }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match &self.items[..] {
             [one] if self.takes && one.algorithm == Algorithm::FixedWindow => Kind::Windows,
@@ -84,20 +89,15 @@ impl CounterKey {
         (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
     }
 
-    /// How long a name is, given that of the prefix.
-    pub(super) const fn name_length(prefix: usize) -> usize {
-        prefix + 5 + 1 + 16 + 8
-    }
+    pub(super) const LENGTH: usize = 1 + 16 + 8;
 
-    /// `{prefix}:2:`, then kind, fingerprint and quota in 25 bytes that are no text: the shorter a name, the less work it is for
-    /// Redis. The number is the version of the format.
-    pub(super) fn name(&self, prefix: &str, name: &mut Vec<u8>) {
-        name.push(b'{');
-        name.extend_from_slice(prefix.as_bytes());
-        name.extend_from_slice(b"}:2:");
-        name.push(self.kind.tag());
+    /// Kind, fingerprint and quota.
+    pub(super) fn bytes(&self) -> [u8; Self::LENGTH] {
+        let mut bytes = [self.kind.tag(); Self::LENGTH];
         let [first, second] = self.fingerprint;
-        [first, second, self.identity].iter().for_each(|part| name.extend_from_slice(&part.to_be_bytes()));
+        let (parts, _) = bytes[1..].as_chunks_mut();
+        parts.iter_mut().zip([first, second, self.identity]).for_each(|(part, number)| *part = number.to_be_bytes());
+        bytes
     }
 }
 
@@ -174,8 +174,8 @@ impl Item {
         }
     }
 
-    /// How long the counter is kept, in milliseconds: until it is as good as new, and a second more. Counted from the
-    /// beginning of a fixed window, and from the last change under the other algorithms.
+    /// How long a counter that is no fixed window is kept after its last change, in milliseconds: until it is as good as new,
+    /// and a second more.
     pub(super) fn expiry(&self) -> u64 {
         let (whole, _) = self.micros_for(u64::from(self.rule.capacity));
         let micros = match self.algorithm {

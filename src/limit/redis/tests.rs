@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::limit::{Algorithm, Subject};
 
+mod generations;
+
 /// Whether there is a Redis to test with. With `TEST_SERVICES=1`, one that is missing is a failure.
 fn services() -> bool {
     std::env::var("TEST_SERVICES").is_ok_and(|on| on == "1")
@@ -19,9 +21,29 @@ fn limiter() -> RedisRateLimiter {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let prefix =
         format!("unit-{:016x}-{number}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), number));
-    let address = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
-    let builder = RedisRateLimiter::builder(address).prefix(prefix).deadline(Duration::from_secs(10));
+    let builder = RedisRateLimiter::builder(address()).prefix(prefix).deadline(Duration::from_secs(10));
     builder.build().unwrap()
+}
+
+fn address() -> String {
+    std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned())
+}
+
+/// An instant at which periods of an hour, and of what an hour is a multiple of, begin.
+const NOON: i64 = 1_768_413_600_000_000;
+
+fn set_time(redis: &RedisRateLimiter, micros: i64) {
+    *redis.0.desk.time.lock().unwrap() = Some(micros);
+}
+
+/// Tasks run in the order that they were started in, and Redis is asked when all of them have.
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn runner(cases: u32) -> proptest::test_runner::TestRunner {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest::test_runner::TestRunner::new(config)
 }
 
 fn quotas() -> impl Strategy<Value = Quota> {
@@ -50,10 +72,10 @@ fn same(made: &[Quota], calls: &[Call], runtime: &tokio::runtime::Runtime) -> Re
     let (redis, memory) = (limiter(), MemoryRateLimiter::with_capacity(1_000));
     let quotas: Vec<_> = made.iter().enumerate().map(|(n, quota)| quota.clone().named(format!("q{n}"))).collect();
     let subjects = [Subject::key("a"), Subject::address([192, 0, 2, 1].into())];
-    let mut now = 1_768_413_600_000_000;
+    let mut now = NOON;
     for (step, takes, wanted) in calls {
         now += step;
-        *redis.0.desk.time.lock().unwrap() = Some(now);
+        set_time(&redis, now);
         let charges: Vec<_> =
             wanted.iter().map(|(s, q, cost)| Charge::new(subjects[*s], &quotas[*q]).cost(*cost)).collect();
         let now = Timestamp::from_unix_micros(now);
@@ -73,13 +95,8 @@ fn redis_decides_as_memory_does() {
     if !services() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 300,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
-    runner
+    let runtime = one_thread();
+    runner(300)
         .run(&(prop::collection::vec(quotas(), 3), calls(40)), |(quotas, calls)| same(&quotas, &calls, &runtime))
         .unwrap();
 }
@@ -90,31 +107,36 @@ fn a_crowded_sliding_window_is_condensed_as_in_memory() {
     if !services() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = one_thread();
     let quota = Quota::new(1_000, Duration::from_micros(6_301)).algorithm(Algorithm::SlidingWindow);
     let calls: Vec<Call> = (0..600).map(|n| ((n * 7_919) % 61, true, vec![(0, 0, 1 + (n % 8) as u32)])).collect();
     same(&[quota], &calls, &runtime).unwrap();
 }
 
-/// Steps of time, and what is charged at once then: to whom, under which of two limits of one counter, and how much.
+/// Steps of time, and what is charged at once then: to whom, under which quota, and how much.
 type AtOnce = (i64, Vec<(usize, usize, u32)>);
 
-async fn at_once(limits: [u32; 2], batches: &[AtOnce]) -> Result<(), TestCaseError> {
+/// Two limits of one counter, another quota of the same period, and one of another period.
+fn related(limits: [u32; 2]) -> [Quota; 4] {
+    let [one, other] = limits.map(|limit| Quota::new(limit, Duration::from_micros(5_000)).named("q"));
+    [one.clone(), other, one.named("r"), Quota::new(12, Duration::from_micros(7_000)).named("s")]
+}
+
+async fn at_once(quotas: [Quota; 4], batches: &[AtOnce]) -> Result<(), TestCaseError> {
     let (redis, memory) = (limiter(), MemoryRateLimiter::with_capacity(1_000));
-    let quotas = limits.map(|limit| Quota::new(limit, Duration::from_micros(5_000)).named("q"));
     let subjects = ["a", "b", "c"].map(Subject::key);
-    let mut micros = 1_768_413_600_000_000;
+    let mut micros = NOON;
     for (step, wanted) in batches {
         micros += step;
-        *redis.0.desk.time.lock().unwrap() = Some(micros);
+        set_time(&redis, micros);
         let now = Timestamp::from_unix_micros(micros);
-        let ask = |(subject, limit, cost): &(usize, usize, u32)| {
-            let (redis, subject, quota, cost) = (redis.clone(), subjects[*subject], quotas[*limit].clone(), *cost);
+        let ask = |(subject, quota, cost): &(usize, usize, u32)| {
+            let (redis, subject, quota, cost) = (redis.clone(), subjects[*subject], quotas[*quota].clone(), *cost);
             tokio::spawn(async move { redis.take(&[Charge::new(subject, &quota).cost(cost)], Detail::Each, now).await })
         };
         let tasks: Vec<_> = wanted.iter().map(ask).collect();
-        for ((subject, limit, cost), task) in wanted.iter().zip(tasks) {
-            let charge = Charge::new(subjects[*subject], &quotas[*limit]).cost(*cost);
+        for ((subject, quota, cost), task) in wanted.iter().zip(tasks) {
+            let charge = Charge::new(subjects[*subject], &quotas[*quota]).cost(*cost);
             let theirs = memory.take_now(&[charge], Detail::Each, now).unwrap();
             prop_assert_eq!(&theirs, &task.await.unwrap().unwrap(), "{:?} at {:?}", charge, now);
         }
@@ -127,21 +149,57 @@ fn charges_that_go_out_in_one_call_are_decided_in_the_order_they_came_in() {
     if !services() {
         return;
     }
-    // One thread: tasks run in the order that they were started in, and Redis is asked when all of them have.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 200,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let runtime = one_thread();
+    let mut runner = runner(200);
     // No cost is above the limit: what can never be met is only looked at, by the other script.
-    let charges = prop::collection::vec((0..3usize, 0..2usize, 0..10u32), 1..40);
+    let charges = prop::collection::vec((0..3usize, 0..4usize, 0..10u32), 1..40);
     // A period on, windows end exactly then.
     let step = prop_oneof![3 => 0i64..4_000, 1 => Just(5_000)];
     let batches = prop::collection::vec((step, charges), 1..8);
     runner
         .run(&((10..30u32, 10..30u32), batches), |((one, other), batches)| {
-            runtime.block_on(at_once([one, other], &batches))
+            runtime.block_on(at_once(related([one, other]), &batches))
         })
         .unwrap();
+}
+
+/// More periods than one call has.
+#[test]
+fn charges_of_many_periods_are_decided_whether_they_come_at_once_or_in_one_request() {
+    if !services() {
+        return;
+    }
+    let (redis, subject, now) = (limiter(), Subject::key("a"), Timestamp::from_unix_micros(NOON));
+    let quotas: Vec<_> = (1..=40).map(|hours| Quota::new(2, Duration::from_secs(3_600 * hours))).collect();
+    one_thread().block_on(async {
+        for admitted in [true, false] {
+            let ask = |quota: &Quota| {
+                let (redis, quota) = (redis.clone(), quota.clone());
+                tokio::spawn(async move { redis.take(&[Charge::new(subject, &quota)], Detail::Closest, now).await })
+            };
+            for task in quotas.iter().map(ask).collect::<Vec<_>>() {
+                assert_eq!(task.await.unwrap().unwrap().is_admitted(), admitted);
+            }
+            let charges: Vec<_> = quotas.iter().map(|quota| Charge::new(subject, quota)).collect();
+            let decision = redis.take(&charges, Detail::Closest, now).await.unwrap();
+            assert_eq!(decision.is_admitted(), admitted);
+        }
+    });
+}
+
+#[test]
+fn a_request_may_have_as_many_charges_as_a_call_has_counters_and_no_more() {
+    if !services() {
+        return;
+    }
+    let (redis, now) = (limiter(), Timestamp::from_unix_micros(NOON));
+    set_time(&redis, NOON);
+    let quota = Quota::per_hour(1);
+    let charges: Vec<_> = (0..=1_024).map(|n: u32| Charge::new(Subject::key(&n.to_string()), &quota)).collect();
+    one_thread().block_on(async {
+        assert!(redis.take(&charges[..1_024], Detail::Closest, now).await.unwrap().is_admitted());
+        assert!(!redis.take(&charges[1_000..1_024], Detail::Closest, now).await.unwrap().is_admitted());
+        let error = redis.take(&charges, Detail::Closest, now).await.unwrap_err();
+        assert!(matches!(error, RedisLimiterError::TooManyCharges(1_024)), "{error:?}");
+    });
 }

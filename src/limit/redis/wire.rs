@@ -1,16 +1,23 @@
 //! Packing requests for the scripts, and unpacking their answers.
 
+mod groups;
 mod mixed;
 mod windows;
 
 use std::collections::HashMap;
-use std::slice::ChunksExact;
 
+use self::groups::{Groups, PackedGroups};
+use self::mixed::Others;
+use self::windows::Charges;
 use super::request::{Answer, CounterKey, Request};
+use crate::limit::Algorithm;
 use crate::redis_link::RedisLinkError;
 
 /// How many counters one call of a script may touch: what Lua can put on its stack, with room to spare.
 pub(super) const MOST_KEYS: usize = 1_024;
+
+/// How many periods the requests of one call may have: each is more work for Redis.
+pub(super) const MOST_PERIODS: usize = 16;
 
 /// A lease is at most this part of what is left, beyond what is asked for.
 pub(super) const LEASED_PART: u32 = 8;
@@ -32,47 +39,77 @@ impl Kind {
             Self::Mixed => 256,
         }
     }
+
+    pub(super) const fn script(self) -> &'static str {
+        match self {
+            Self::Windows => concat!(include_str!("generations.lua"), include_str!("windows.lua")),
+            Self::Mixed => concat!(include_str!("generations.lua"), include_str!("decide.lua")),
+        }
+    }
 }
 
 /// Requests of one kind that go to Redis in one call.
 #[derive(Debug)]
 pub(super) struct Batch {
     kind: Kind,
-    keys: Keys,
+    names: Names,
+    groups: Vec<u8>,
+    fields: Vec<u8>,
     /// The charges of plain requests, each once.
-    charges: windows::Charges,
+    charges: Charges,
     packed: Vec<u8>,
 }
 
-/// The names of counters, each once.
+/// Numbers of counters.
+type Index = HashMap<CounterKey, u16, foldhash::fast::RandomState>;
+
+/// Names of keys of Redis, all with the same beginning.
 #[derive(Debug)]
-struct Keys {
-    names: Vec<u8>,
-    length: usize,
-    indexes: HashMap<CounterKey, u16>,
+struct Names {
+    beginning: String,
+    text: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 impl Batch {
-    pub(super) fn new<'a>(kind: Kind, requests: impl ExactSizeIterator<Item = &'a Request>, prefix: &str) -> Self {
-        let keys = Keys::new(prefix, requests.len());
-        let mut batch = Self { kind, keys, charges: windows::Charges::default(), packed: Vec::new() };
+    pub(super) fn new<'a>(
+        kind: Kind,
+        requests: impl ExactSizeIterator<Item = &'a Request> + Clone,
+        prefix: &str,
+    ) -> Self {
+        let (mut groups, mut others) = (Groups::with_capacity(requests.len()), Others::default());
+        let mut numbers = Vec::with_capacity(requests.len());
+        numbers.extend(requests.clone().flat_map(|request| &request.items).map(|item| match item.algorithm {
+            Algorithm::FixedWindow => groups.number(item),
+            _ => others.number(item),
+        }));
+        let mut names = Names::new(prefix);
+        let PackedGroups { groups, fields, places } = groups.pack(&mut names);
+        others.name(&mut names);
+        let mut batch = Self { kind, names, groups, fields, packed: Vec::new(), charges: Charges::default() };
+        let mut numbers = numbers.into_iter();
         for request in requests {
+            // From 1 as the scripts count.
+            let placed = request.items.iter().zip(&mut numbers).map(|(item, number)| match item.algorithm {
+                Algorithm::FixedWindow => (item, places.get(usize::from(number)).map_or(0, |place| *place)),
+                _ => (item, number + 1),
+            });
             match kind {
-                Kind::Windows => batch.add_plain(request, prefix),
-                Kind::Mixed => batch.add(request, prefix),
+                Kind::Windows => batch.add_plain(placed),
+                Kind::Mixed => batch.add(request, placed),
             }
         }
         batch
     }
 
-    /// `KEYS` of the script.
-    pub(super) fn keys(&self) -> ChunksExact<'_, u8> {
-        self.keys.names.chunks_exact(self.keys.length)
+    /// `KEYS` of the scripts.
+    pub(super) fn keys(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        self.names.iter()
     }
 
-    /// `ARGV[2]` and `ARGV[3]` of the script.
-    pub(super) fn arguments(&self) -> [&[u8]; 2] {
-        [&self.packed, self.charges.packed()]
+    /// `ARGV` of the scripts, after the time.
+    pub(super) fn arguments(&self) -> [&[u8]; 4] {
+        [&self.groups, &self.fields, &self.packed, self.charges.packed()]
     }
 
     /// The answers to these requests, which are those that the batch was made of.
@@ -88,20 +125,28 @@ impl Batch {
     }
 }
 
-impl Keys {
-    fn new(prefix: &str, requests: usize) -> Self {
-        let length = CounterKey::name_length(prefix.len());
-        Self { names: Vec::with_capacity(length * requests), length, indexes: HashMap::with_capacity(requests) }
+impl Names {
+    fn new(prefix: &str) -> Self {
+        Self { beginning: beginning(prefix), text: Vec::new(), ends: Vec::new() }
     }
 
-    /// The place of a counter, from 1 as the scripts count.
-    fn place(&mut self, key: CounterKey, prefix: &str) -> u16 {
-        let next = self.indexes.len() as u16 + 1;
-        *self.indexes.entry(key).or_insert_with(|| {
-            key.name(prefix, &mut self.names);
-            next
-        })
+    /// Adds one that goes on like this.
+    fn add(&mut self, rest: &[&[u8]]) {
+        self.text.extend_from_slice(self.beginning.as_bytes());
+        rest.iter().for_each(|part| self.text.extend_from_slice(part));
+        self.ends.push(self.text.len());
     }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        let mut start = 0;
+        self.ends.iter().map(move |end| &self.text[std::mem::replace(&mut start, *end)..*end])
+    }
+}
+
+/// What the names of all keys begin with. The number is the version of the format. What follows is no text: the shorter a name,
+/// the less work it is for Redis.
+fn beginning(prefix: &str) -> String {
+    format!("{{{prefix}}}:3:")
 }
 
 /// Reads one number after the other.

@@ -2,20 +2,39 @@
 
 use smallvec::SmallVec;
 
-use super::{Batch, LEASED_PART, Numbers};
+use super::{Batch, Index, LEASED_PART, Names, Numbers};
 use crate::clock::Timestamp;
 use crate::limit::Algorithm;
-use crate::limit::redis::request::{Answer, Item, Request};
+use crate::limit::redis::request::{Answer, CounterKey, Item, Request};
 use crate::redis_link::RedisLinkError;
 
+/// The counters under other algorithms than fixed windows, each once, numbered in the order they came in.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    counters: Vec<CounterKey>,
+    index: Index,
+}
+
+impl Others {
+    /// The number of the counter of an item, from 0.
+    pub(super) fn number(&mut self, item: &Item) -> u16 {
+        *self.index.entry(item.key).or_insert_with(|| {
+            self.counters.push(item.key);
+            self.counters.len() as u16 - 1
+        })
+    }
+
+    /// Adds their names.
+    pub(super) fn name(&self, names: &mut Names) {
+        self.counters.iter().for_each(|key| names.add(&[&key.bytes()]));
+    }
+}
+
 impl Batch {
-    pub(super) fn add(&mut self, request: &Request, prefix: &str) {
+    pub(super) fn add<'a>(&mut self, request: &Request, items: impl Iterator<Item = (&'a Item, u16)>) {
         self.packed.extend_from_slice(&(request.items.len() as u16).to_le_bytes());
         self.packed.push(u8::from(request.takes));
-        for item in &request.items {
-            let place = self.keys.place(item.key, prefix);
-            pack(&mut self.packed, item, place);
-        }
+        items.for_each(|(item, place)| pack(&mut self.packed, item, place));
     }
 }
 
@@ -49,14 +68,15 @@ fn pack(packed: &mut Vec<u8>, item: &Item, place: u16) {
     packed.extend_from_slice(&place.to_le_bytes());
     packed.extend_from_slice(&item.cost.to_le_bytes());
     let mut number = |number: u64| packed.extend_from_slice(&(number as f64).to_le_bytes());
-    [total, u64::from(rule.capacity), rule.period.unsigned_abs(), item.expiry()].into_iter().for_each(&mut number);
+    [total, u64::from(rule.capacity), rule.period.unsigned_abs()].into_iter().for_each(&mut number);
     match item.algorithm {
         Algorithm::FixedWindow => {
             number(u64::from(item.extra));
             number(u64::from(LEASED_PART));
         }
-        Algorithm::SlidingWindow => {}
+        Algorithm::SlidingWindow => number(item.expiry()),
         Algorithm::Gcra => {
+            number(item.expiry());
             number(u64::from(rule.limit));
             for permits in [u64::from(item.cost), total, u64::from(rule.capacity)] {
                 let (whole, rest) = item.micros_for(permits);
