@@ -48,7 +48,7 @@ impl Leases {
         Self { max_permits: 10_000, capacity: 100_000 }
     }
 
-    /// The most permits that one batch has. Default: 10,000.
+    /// The most permits that one batch has. Default: 10,000; more than 1,048,576 count as that.
     pub const fn max_permits(mut self, permits: u32) -> Self {
         self.max_permits = permits;
         self
