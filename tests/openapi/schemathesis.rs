@@ -26,7 +26,7 @@ async fn schemathesis_finds_nothing_that_the_document_does_not_say() {
         ]);
         command.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"]);
         command.args(["--checks", "response_headers_conformance,response_schema_conformance"]);
-        command.args(["--mode", "all", "--max-time", "120"]);
+        command.args(["--mode", "all", "--max-time", "40"]);
         let folder = tempfile::tempdir().unwrap();
         command.current_dir(&folder).env("NO_COLOR", "1").env("SCHEMATHESIS_REPORT", "false");
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
