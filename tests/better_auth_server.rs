@@ -2,8 +2,8 @@
 //! when `TEST_SERVICES` is 1, and then needs Node with npm, its registry, and a Postgres on 127.0.0.1:5432 that trusts the
 //! user `postgres`.
 
-#[path = "support/npm.rs"]
-mod npm;
+#[path = "support/packages.rs"]
+mod packages;
 mod support;
 
 use std::collections::BTreeMap;
@@ -26,8 +26,6 @@ use tower_api_key::source::MemoryKeys;
 use tower_api_key::{ApiKeyLayer, AuthContext};
 
 const SECRET: &str = "a-secret-that-protects-nothing-but-this-test";
-const PACKAGES: [&str; 3] = ["better-auth@1.7.25", "better-sqlite3@12.11.1", "pg@8.23.1"];
-
 fn wanted() -> bool {
     std::env::var_os("TEST_SERVICES").is_some_and(|value| value == "1")
 }
@@ -225,7 +223,7 @@ impl Server {
             .arg(script)
             .args([database, strategy])
             .env("BETTER_AUTH_SECRET", SECRET)
-            .current_dir(npm::installed("better-auth", &PACKAGES));
+            .current_dir(packages::installed("better-auth.npm"));
         let mut child = command.stdout(Stdio::piped()).spawn().expect("node starts");
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut lines = output.by_ref().lines().map_while(Result::ok);

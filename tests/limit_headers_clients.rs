@@ -1,9 +1,11 @@
 //! What real clients read out of the rate-limit headers. Runs when `TEST_SERVICES` is 1, and then needs Node with npm,
 //! Python 3 with venv, and the two package registries.
 
-use std::fs;
+#[path = "support/packages.rs"]
+mod packages;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
@@ -56,13 +58,6 @@ fn canonical(name: &str) -> String {
     }
 }
 
-fn installed(name: &str, install: impl FnOnce(&Path)) -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("tower-api-key-{name}-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
-    install(&directory);
-    directory
-}
-
 fn run(program: impl AsRef<Path>, arguments: &[&str], directory: &Path, input: &Value) -> String {
     let program = program.as_ref();
     let mut command = Command::new(program);
@@ -97,11 +92,7 @@ fn npm_ratelimit_header_parser_reads_the_x_ratelimit_fields() {
     if !wanted() {
         return;
     }
-    let directory = installed("npm", |directory| {
-        fs::write(directory.join("package.json"), "{}").unwrap();
-        let arguments = ["install", "--no-audit", "--no-fund", "ratelimit-header-parser@0.1.0"];
-        run("npm", &arguments, directory, &Value::Null);
-    });
+    let directory = packages::installed("ratelimit-header-parser.npm");
     for format in [ResetFormat::Iso8601Millis, ResetFormat::EpochSeconds, ResetFormat::DeltaSeconds] {
         let cases = cases(LimitHeaders::new().reset(format), present());
         let output = run("node", &[&client("ratelimit_headers.mjs")], &directory, &input(&cases));
@@ -115,7 +106,6 @@ fn npm_ratelimit_header_parser_reads_the_x_ratelimit_fields() {
             assert!((-0.001..=most).contains(&late), "{format:?}: {late} s late");
         }
     }
-    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -123,11 +113,7 @@ fn pypi_retryheader_reads_the_ietf_fields() {
     if !wanted() {
         return;
     }
-    let directory = installed("pip", |directory| {
-        run("python3", &["-m", "venv", "."], directory, &Value::Null);
-        let arguments = ["install", "--quiet", "--disable-pip-version-check", "retryheader==1.0.0"];
-        run(directory.join("bin/pip"), &arguments, directory, &Value::Null);
-    });
+    let directory = packages::installed("retryheader.pip");
     let now = present();
     let cases = cases(LimitHeaders::none().ietf(true).retry_after(true), now);
     let output = run(directory.join("bin/python"), &[&client("ratelimit_headers.py")], &directory, &input(&cases));
@@ -145,5 +131,4 @@ fn pypi_retryheader_reads_the_ietf_fields() {
         }
     }
     assert!(cases.iter().any(|case| !case.decision.is_admitted()));
-    fs::remove_dir_all(directory).unwrap();
 }

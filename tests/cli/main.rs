@@ -7,6 +7,8 @@ mod history;
 mod import;
 mod keys;
 mod output;
+#[path = "../support/packages.rs"]
+mod packages;
 mod sarif;
 mod scan;
 mod settings;

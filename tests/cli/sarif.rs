@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::packages;
 use crate::support::{Desk, PROGRAM, finish, made_up, wanted};
 
 fn log(desk: &Desk) -> Value {
@@ -48,31 +49,22 @@ fn it_is_valid_by_the_schema_of_oasis() {
     if !wanted() {
         return;
     }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sarif");
-    std::fs::create_dir_all(&folder).unwrap();
-    let run = |program: &Path, arguments: &[&str]| {
-        let status = Command::new(program).args(arguments).current_dir(&folder).status().expect("the program starts");
-        assert!(status.success(), "{} {arguments:?}", program.display());
-    };
-    run(
-        Path::new("npm"),
-        &["install", "--no-audit", "--no-fund", "--ignore-scripts", "@microsoft/jest-sarif@1.0.0-beta.0"],
-    );
-    if !folder.join("venv/bin/check-jsonschema").exists() {
-        run(Path::new("python3"), &["-m", "venv", "venv"]);
-        run(&folder.join("venv/bin/pip"), &["install", "--quiet", "check-jsonschema==0.39.0"]);
-    }
+    let schema = packages::installed("jest-sarif.npm")
+        .join("node_modules/@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json");
+    let checker = packages::installed("check-jsonschema.pip").join("bin/check-jsonschema");
     let (desk, _) = desk();
     let good = log(&desk);
-    std::fs::write(folder.join("good.sarif"), good.to_string()).unwrap();
+    desk.write("good.sarif", good.to_string());
     let mut bad = good;
     bad["runs"][0]["results"][0]["level"] = "fatal".into();
-    std::fs::write(folder.join("bad.sarif"), bad.to_string()).unwrap();
-    let schema = "node_modules/@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json";
-    let checker = folder.join("venv/bin/check-jsonschema");
-    // One of the schema's own expressions is none where Unicode is on.
-    let check = ["--regex-variant", "nonunicode", "--schemafile", schema];
-    run(&checker, &[&check[..], &["good.sarif"]].concat());
-    let refused = Command::new(&checker).args(check).arg("bad.sarif").current_dir(&folder).output();
-    assert!(!refused.unwrap().status.success(), "the checker checks");
+    desk.write("bad.sarif", bad.to_string());
+    let check = |file: &str| {
+        // One of the schema's own expressions is none where Unicode is on.
+        let mut command = Command::new(&checker);
+        command.args(["--regex-variant", "nonunicode", "--schemafile"]).arg(&schema).arg(desk.path(file));
+        command.output().expect("the checker starts")
+    };
+    let output = check("good.sarif");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(!check("bad.sarif").status.success(), "the checker checks");
 }

@@ -7,9 +7,9 @@ mod activity;
 mod browser;
 mod keyboard;
 mod looks;
-#[path = "../support/npm.rs"]
-mod npm;
 mod organizations;
+#[path = "../support/packages.rs"]
+mod packages;
 mod page;
 #[allow(dead_code, reason = "the database is all that is needed of it")]
 #[path = "../example_platform/people.rs"]

@@ -16,7 +16,7 @@ use tower_api_key::source::{KeyStore, MemoryKeys, NewKey};
 use tower_api_key::{ApiKeyLayer, ApiKeyLayerBuilder};
 
 use super::browser::Browser;
-use super::npm;
+use super::packages;
 
 pub(crate) const SCOPES: [Scope; 2] = [Scope::from_static("read"), Scope::from_static("write")];
 
@@ -180,7 +180,7 @@ impl Browser {
     /// What axe finds wrong that is serious, and nothing stands beside the window.
     pub(crate) async fn is_accessible(&self, place: &str) {
         static AXE: LazyLock<String> = LazyLock::new(|| {
-            let folder = npm::installed("axe", &["axe-core@4.14.1"]);
+            let folder = packages::installed("axe-core.npm");
             std::fs::read_to_string(folder.join("node_modules/axe-core/axe.min.js")).unwrap()
         });
         if self.run("return typeof axe", json!([])).await == "undefined" {

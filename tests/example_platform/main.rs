@@ -9,9 +9,9 @@ mod faults;
 mod forwarding;
 mod keys;
 mod large;
+#[path = "../support/packages.rs"]
+mod packages;
 mod people;
 mod schema;
-#[path = "../support/schemathesis.rs"]
-mod schemathesis;
 mod settings;
 mod upstream;

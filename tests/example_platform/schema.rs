@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
+use super::packages;
 use super::people::{Platform, ada, wanted};
-use super::schemathesis;
 use super::support::{get, json};
 use super::upstream::Upstream;
 
@@ -33,7 +33,7 @@ async fn schemathesis_finds_nothing_that_the_document_does_not_say() {
     let folder = tempfile::tempdir().unwrap();
     // Other organisations are 403, which would hide the rest.
     std::fs::write(folder.path().join("schemathesis.toml"), "[parameters]\n\"path.org\" = \"acme\"\n").unwrap();
-    let mut command = Command::new(schemathesis::program());
+    let mut command = Command::new(packages::installed("schemathesis.pip").join("bin/schemathesis"));
     command.current_dir(&folder).env("NO_COLOR", "1").env("SCHEMATHESIS_REPORT", "false");
     command.arg("run").arg(platform.url("/openapi.json")).args(["-H", &format!("Cookie: {}", ada())]);
     command.args([

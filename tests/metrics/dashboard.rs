@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tower_api_key::metrics as names;
 
+use crate::packages;
 use crate::scrape::{promtool, with_services};
 
 const METRICS: [(&str, &[&str]); 15] = [
@@ -130,19 +131,13 @@ fn grafana_knows_everything_that_the_dashboard_says() {
     if !with_services() {
         return;
     }
-    const SDK: &str = "grafana-foundation-sdk==1769699998!10.1.0";
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grafana-foundation-sdk");
+    let folder = packages::installed("grafana-foundation-sdk.pip");
     let run = |program: &Path, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
         text
     };
-    if !folder.join("installed").exists() {
-        run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()]);
-        run(&folder.join("bin/pip"), &["install", "--quiet", "--disable-pip-version-check", SDK]);
-        fs::write(folder.join("installed"), SDK).unwrap();
-    }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/grafana_dashboard.py");
     let file = self::folder().join("dashboard.json");
     let panels = run(&folder.join("bin/python"), &[script.to_str().unwrap(), file.to_str().unwrap()]);

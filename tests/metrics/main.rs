@@ -3,6 +3,8 @@
 mod caches;
 mod dashboard;
 mod decisions;
+#[path = "../support/packages.rs"]
+mod packages;
 mod page;
 mod scrape;
 mod usage;

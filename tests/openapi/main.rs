@@ -3,8 +3,8 @@
 #[path = "../support/browser.rs"]
 mod browser;
 mod document;
+#[path = "../support/packages.rs"]
+mod packages;
 mod page;
-#[path = "../support/schemathesis.rs"]
-mod program;
 mod schemathesis;
 mod support;
