@@ -24,7 +24,7 @@ pub(crate) enum Counter {
 }
 
 /// A quota in the numbers that counters work with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Rule {
     /// Permits a period, at least 1.
     pub(crate) limit: u32,

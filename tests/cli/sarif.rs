@@ -1,7 +1,6 @@
 //! SARIF as others read it. Runs when `TEST_SERVICES` is 1, and then needs Node with npm, Python 3 with venv, and both
 //! package registries.
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};

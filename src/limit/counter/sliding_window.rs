@@ -15,6 +15,8 @@ pub(crate) struct SlidingWindow {
     log: Vec<Taken>,
     /// How many permits the log holds.
     used: u64,
+    /// Whether each entry is known to be in a cell of its own.
+    is_condensed: bool,
     free_at: i64,
 }
 
@@ -57,18 +59,28 @@ impl SlidingWindow {
     }
 
     fn append(&mut self, rule: &Rule, taken: Taken) {
-        self.log.push(taken);
-        if self.log.len() <= INSTANTS {
+        let is_full = self.log.len() >= INSTANTS;
+        let width = rule.period.unsigned_abs().div_ceil(INSTANTS as u64 - 1).cast_signed();
+        let cell = |taken: &Taken| taken.at.div_euclid(width);
+        if is_full
+            && self.is_condensed
+            && let Some(last) = self.log.last_mut()
+            && cell(last) == cell(&taken)
+        {
+            *last = Taken { at: taken.at, permits: last.permits.saturating_add(taken.permits) };
             return;
         }
-        let cell = rule.period.unsigned_abs().div_ceil(INSTANTS as u64 - 1).cast_signed();
-        self.log.dedup_by(|later, earlier| {
-            let same = later.at.div_euclid(cell) == earlier.at.div_euclid(cell);
-            if same {
-                *earlier = Taken { at: later.at, permits: earlier.permits.saturating_add(later.permits) };
-            }
-            same
-        });
+        self.log.push(taken);
+        if is_full {
+            self.log.dedup_by(|later, earlier| {
+                let same = cell(later) == cell(earlier);
+                if same {
+                    *earlier = Taken { at: later.at, permits: earlier.permits.saturating_add(later.permits) };
+                }
+                same
+            });
+        }
+        self.is_condensed = is_full;
     }
 
     fn not_before_latest(&self, now: i64) -> i64 {
@@ -94,4 +106,29 @@ fn wait(log: &[Taken], rule: &Rule, mut used: u64) -> i64 {
         }
     }
     i64::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_known_to_be_condensed_becomes_what_it_would_if_it_were_not() {
+        // Periods that the 63 cells do and do not divide, and one that is shorter than they are many.
+        for period in [6_300, 6_301, 40] {
+            let rule = Rule { limit: u32::MAX, capacity: u32::MAX, period };
+            let (mut window, mut forgetful) = (SlidingWindow::default(), SlidingWindow::default());
+            let (mut now, mut merged) = (0, 0);
+            for step in 0..20_000i64 {
+                // Crowds, some of them longer than a period, and pauses.
+                now += if step % 1_700 == 0 { 4_000 } else { (step * 7_919) % 31 };
+                merged += u32::from(window.is_condensed && window.log.len() == INSTANTS);
+                forgetful.is_condensed = false;
+                assert_eq!(window.take(&rule, 3, now), forgetful.take(&rule, 3, now), "{step}");
+                let both = [&window, &forgetful].map(|window| format!("{:?} {}", window.log, window.used));
+                assert_eq!(both[0], both[1], "{step} of {period}");
+            }
+            assert!(merged > 1_000 || period < 64, "{merged} of {period}");
+        }
+    }
 }

@@ -1,77 +1,93 @@
 -- Decides on a batch of requests, each all or nothing, one after the other.
 --
--- KEYS      behind those of groups: the other counters, each once
--- ARGV[4]   the requests, as wire/mixed.rs packs them
+-- ARGV[4]   the requests, as wire/mixed.rs packs them: for each request twice the number of its charges, one more if its
+--           permits are to be taken, and for each charge its counter and what it is
 --
 -- Returns the time, and for each request whether its permits were taken, with three numbers for each of its charges.
 --
 -- Numbers are doubles here, exact up to 2^53: instants and times in microseconds fit, products of a limit and a period
 -- do not. So those are divided by the limit beforehand, into a quotient and a remainder.
+--
+-- Calls of C cost more than all else here, so that what can be is read and packed at once.
 
-local FIXED, SLIDING, GCRA = 1, 2, 3
-local INSTANTS = 64
+local requests = { read('<' .. rep('I2', #ARGV[4] / 2), ARGV[4]) }
+local changed = {}
 
-local others = 3 * #groups
-local found = #KEYS > others and call('MGET', unpack(KEYS, others + 1)) or {}
-local states, expiries, kinds, changed = {}, {}, {}, {}
+-- Under GCRA a counter is when all is back, by how many parts that is rounded up, and under which limit.
+local bucket_count = counts[GCRA]
+local behind_buckets = window_count + bucket_count
+local buckets = { read('<' .. rep('ddd', bucket_count), concat(stored, '', window_count + 1, behind_buckets)) }
 
--- GCRA is when all is back, by how many parts that is rounded up, and under which limit; a sliding window a log of instants
--- and permits, oldest first.
-local function load(kind, text)
-  if kind == GCRA then
-    if not text then return { 0, 0, 0 } end
-    local full_at, early, limit = read('<ddd', text)
-    return { full_at, early, limit }
+-- A sliding window is how many permits its log holds, whether each entry of that is known to be in a cell of its own, the
+-- latest instant in it, and the log: instants and permits, oldest first.
+local INSTANTS, HEAD, ENTRY = 64, 13, 12
+local logs = {}
+for place = behind_buckets + 1, count do
+  local text = stored[place]
+  if text == '' then
+    logs[place] = { entries = '', used = 0, is_condensed = 0 }
+  elseif #text > HEAD and #text % ENTRY == HEAD % ENTRY then
+    local used, is_condensed, latest, first = read('<I4Bdd', text)
+    logs[place] =
+      { entries = text:sub(HEAD + 1), used = used, is_condensed = is_condensed, first = first, latest = latest }
+  else
+    error(WRONG)
   end
-  text = text or ''
-  local used = 0
-  for position = 1, #text, 12 do
-    local _, permits = read('<dI4', text, position)
-    used = used + permits
-  end
-  return { text, used }
 end
 
-local function state_of(kind, key)
-  local state = states[key]
-  if not state then
-    state = load(kind, found[key])
-    states[key] = state
-  end
-  return state
+-- Each algorithm has three functions of a charge and its counter: whether all permits are there that the request wants of it
+-- up to this charge; taking those of this charge; and how the counter stands.
+
+local fixed = {}
+
+function fixed.fits(charge, window)
+  local place = 2 * window
+  if now >= windows[place - 1] then windows[place - 1], windows[place] = now + charge.period, 0 end
+  return charge.total <= charge.capacity - windows[place]
 end
 
-local function save_other(kind, state)
-  if kind == GCRA then return pack('<ddd', state[1], state[2], state[3]) end
-  return state[1]
+-- Returns what is leased: more than is asked for, but no more than a part of what is left.
+function fixed.take(charge, window)
+  local used = windows[2 * window] + charge.cost
+  local more = max(0, min(charge.extra, floor((charge.capacity - used) / charge.part)))
+  if charge.cost + more > 0 then windows[2 * window], changed[window] = used + more, true end
+  return more
 end
 
-local function latest(log)
-  if log == '' then return nil end
-  return (read('<d', log, #log - 11))
+function fixed.tell(_, window, _, more)
+  return windows[2 * window - 1], windows[2 * window], more or 0
 end
+
+local sliding = {}
 
 -- Drops what is a period old, as seen from the latest instant if that is ahead of now.
-local function slide(state, period)
-  local log, used = state[1], state[2]
-  local instant = max(now, latest(log) or now)
-  local position, size = 1, #log
-  while position <= size do
-    local at, permits = read('<dI4', log, position)
-    if at + period > instant then break end
-    used, position = used - permits, position + 12
+local function slide(log, period)
+  local instant = max(now, log.latest or now)
+  log.instant = instant
+  if not log.first or log.first + period > instant then return end
+  local entries, used, position, first = log.entries, log.used, 1, nil
+  while position <= #entries do
+    local at, permits = read('<dI4', entries, position)
+    if at + period > instant then
+      first = at
+      break
+    end
+    used, position = used - permits, position + ENTRY
   end
-  if position > 1 then state[1], state[2] = log:sub(position), used end
-  return instant
+  log.entries, log.used, log.first, log.latest = entries:sub(position), used, first, first and log.latest
 end
 
--- Counts what was taken in one cell, a 63rd of the period, at the latest instant in it.
-local function condense(log, period)
-  local width = floor((period + INSTANTS - 2) / (INSTANTS - 1))
-  local parts, cell, at, permits = {}, nil, nil, 0
-  for position = 1, #log, 12 do
-    local instant, taken = read('<dI4', log, position)
-    local its = (instant - fmod(instant, width)) / width
+-- The cells are a 63rd of a period.
+local function width_of_cells(period)
+  return floor((period + INSTANTS - 2) / (INSTANTS - 1))
+end
+
+-- Counts what was taken in one cell at the latest instant in it. A first instant from before is early, and is found out.
+local function condense(entries, period)
+  local width, parts, cell, at, permits = width_of_cells(period), {}, nil, nil, 0
+  for position = 1, #entries, ENTRY do
+    local instant, taken = read('<dI4', entries, position)
+    local its = instant - fmod(instant, width)
     if cell and its ~= cell then
       parts[#parts + 1] = pack('<dI4', at, permits)
       permits = 0
@@ -82,130 +98,135 @@ local function condense(log, period)
   return concat(parts)
 end
 
-local function append(state, instant, cost, period)
-  local log = state[1]
-  if latest(log) == instant then
-    local _, permits = read('<dI4', log, #log - 11)
-    log = log:sub(1, #log - 12) .. pack('<dI4', instant, permits + cost)
-  else
-    log = log .. pack('<dI4', instant, cost)
-    if #log > INSTANTS * 12 then log = condense(log, period) end
-  end
-  state[1], state[2] = log, state[2] + cost
+local function are_of_one_cell(instant, other, period)
+  local width = width_of_cells(period)
+  return instant - fmod(instant, width) == other - fmod(other, width)
 end
 
--- When `cost` permits are there, if nobody takes any.
-local function free_at(state, cost, capacity, period)
-  local log, used = state[1], state[2] + cost
-  for position = 1, #log, 12 do
-    local at, permits = read('<dI4', log, position)
-    used = used - permits
+local function append(log, cost, period)
+  local entries, latest, instant = log.entries, log.latest, log.instant
+  local is_full = #entries == INSTANTS * ENTRY
+  if latest == instant or (is_full and log.is_condensed == 1 and are_of_one_cell(latest, instant, period)) then
+    local _, permits = read('<dI4', entries, #entries - ENTRY + 1)
+    entries = entries:sub(1, #entries - ENTRY) .. pack('<dI4', instant, permits + cost)
+  else
+    entries = entries .. pack('<dI4', instant, cost)
+    if is_full then entries = condense(entries, period) end
+    log.is_condensed = is_full and 1 or 0
+  end
+  log.entries, log.first, log.latest, log.used = entries, log.first or instant, instant, log.used + cost
+end
+
+-- When so many permits are there, if nobody takes any.
+local function free_at(log, permits, capacity, period)
+  local entries, used = log.entries, log.used + permits
+  for position = 1, #entries, ENTRY do
+    local at, taken = read('<dI4', entries, position)
+    used = used - taken
     if used <= capacity then return at + period end
   end
   return now
 end
 
--- What is missing under GCRA: when all is back, from now, and the parts that is rounded up by.
-local function gone(state, limit)
-  local micros = state[1] - now
+function sliding.fits(charge, place)
+  local log = logs[place]
+  slide(log, charge.period)
+  return charge.total <= charge.capacity - log.used
+end
+
+function sliding.take(charge, place)
+  if charge.cost > 0 then
+    append(logs[place], charge.cost, charge.period)
+    changed[place] = true
+  end
+end
+
+function sliding.tell(charge, place, taken)
+  local log = logs[place]
+  local free = taken and now or free_at(log, charge.total, charge.capacity, charge.period)
+  return log.latest and log.latest + charge.period or now, log.used, free
+end
+
+local gcra = {}
+
+-- Where the last number of a counter is.
+local function last_of(place)
+  return 3 * (place - window_count)
+end
+
+-- What is missing: when all is back, from now, and the parts that is rounded up by.
+local function gone(charge, last)
+  local micros = buckets[last - 2] - now
   if micros <= 0 then return 0, 0 end
-  return micros, state[3] == limit and state[2] or 0
+  return micros, buckets[last] == charge.limit and buckets[last - 1] or 0
 end
 
-local replies = { pack('<d', now) }
-local charges = {}
-local requests, position = ARGV[4], 1
+function gcra.fits(charge, place)
+  local micros, early = gone(charge, last_of(place))
+  -- What is above the capacity is `over * limit - slack` parts, with a slack between -limit and 2 * limit.
+  local over = micros + charge.total_whole - charge.capacity_whole
+  local slack = early + charge.capacity_rest - charge.total_rest
+  return not (over >= 2 or (over == 1 and charge.limit > slack) or (over == 0 and slack < 0))
+end
 
-local function decide(count, takes)
+function gcra.take(charge, place)
+  if charge.cost > 0 then
+    local last = last_of(place)
+    local micros, early = gone(charge, last)
+    micros, early = micros + charge.cost_whole, early - charge.cost_rest
+    if early < 0 then micros, early = micros + 1, early + charge.limit end
+    buckets[last - 2], buckets[last - 1], buckets[last], changed[place] = now + micros, early, charge.limit, true
+  end
+end
+
+function gcra.tell(_, place)
+  local last = last_of(place)
+  return buckets[last - 2], buckets[last - 1], buckets[last]
+end
+
+local ALGORITHMS = { fixed, gcra, sliding }
+for _, charge in ipairs(charges) do charge.algorithm = ALGORITHMS[charge.kind] end
+
+local replies, size = { now }, 1
+local next_request = 1
+while next_request <= #ARGV[4] / 2 do
+  local head = requests[next_request]
+  local takes = head % 2
+  local first = next_request + 1
+  next_request = first + head - takes
+
   local fits = true
-
-  for number = 1, count do
-    local charge = charges[number] or {}
-    local kind, key, cost, total, capacity, period
-    kind, key, cost, total, capacity, period, position = read('<BI2I4ddd', requests, position)
-    charge[1], charge[2], charge[3], charge[4], charge[5], charge[6] = kind, key, cost, total, capacity, period
-    charges[number] = charge
-    if kind == FIXED then
-      charge[8], charge[9], position = read('<dd', requests, position)
-      local place = 2 * key
-      if now >= windows[place - 1] then windows[place - 1], windows[place] = now + period, 0 end
-      if total > 0 and total > capacity - windows[place] then fits = false end
-    elseif kind == SLIDING then
-      charge[7], position = read('<d', requests, position)
-      local state = state_of(kind, key)
-      slide(state, period)
-      if total > 0 and total > capacity - state[2] then fits = false end
-    else
-      local state = state_of(kind, key)
-      local expiry, limit, whole, rest, total_whole, total_rest, capacity_whole, capacity_rest
-      expiry, limit, whole, rest, total_whole, total_rest, capacity_whole, capacity_rest, position =
-        read('<dddddddd', requests, position)
-      charge[7], charge[8], charge[9], charge[10] = expiry, limit, whole, rest
-      local micros, early = gone(state, limit)
-      -- What is above the capacity is `over * limit - slack` parts, with a slack between -limit and 2 * limit.
-      local over, slack = micros + total_whole - capacity_whole, early + capacity_rest - total_rest
-      if total > 0 and (over >= 2 or (over == 1 and limit > slack) or (over == 0 and slack < 0)) then fits = false end
-    end
+  for place = first, next_request - 1, 2 do
+    local charge = charges[requests[place + 1]]
+    -- Asked of all of them: a counter that is over begins anew.
+    if not charge.algorithm.fits(charge, requests[place]) and charge.total > 0 then fits = false end
   end
 
-  local taken = fits and takes
+  local taken, leased = fits and takes == 1, {}
   if taken then
-    for number = 1, count do
-      local charge = charges[number]
-      local kind, key, cost = charge[1], charge[2], charge[3]
-      if kind == FIXED then
-        -- A lease: more than is asked for, but no more than a part of what is left.
-        local used = windows[2 * key] + cost
-        local extra = max(0, min(charge[8], floor((charge[5] - used) / charge[9])))
-        charge[10] = extra
-        if cost + extra > 0 then windows[2 * key], changed[key] = used + extra, true end
-      elseif cost > 0 then
-        local state = states[key]
-        if kind == SLIDING then
-          append(state, slide(state, charge[6]), cost, charge[6])
-        else
-          local limit, micros, early = charge[8], gone(state, charge[8])
-          micros, early = micros + charge[9], early - charge[10]
-          if early < 0 then micros, early = micros + 1, early + limit end
-          state[1], state[2], state[3] = now + micros, early, limit
-        end
-        expiries[key], kinds[key] = charge[7], kind
-      end
+    for place = first, next_request - 1, 2 do
+      local charge = charges[requests[place + 1]]
+      leased[place] = charge.algorithm.take(charge, requests[place])
     end
   end
 
-  replies[#replies + 1] = pack('B', taken and 1 or 0)
-  for number = 1, count do
-    local charge = charges[number]
-    local kind, key = charge[1], charge[2]
-    local state = states[key]
-    if kind == FIXED then
-      replies[#replies + 1] = pack('<ddd', windows[2 * key - 1], windows[2 * key], taken and charge[10] or 0)
-    elseif kind == SLIDING then
-      local last, free = latest(state[1]), now
-      if not taken then free = free_at(state, charge[4], charge[5], charge[6]) end
-      replies[#replies + 1] = pack('<ddd', last and last + charge[6] or now, state[2], free)
-    else
-      replies[#replies + 1] = pack('<ddd', state[1], state[2], state[3])
-    end
+  replies[size + 1] = taken and 1 or 0
+  size = size + 1
+  for place = first, next_request - 1, 2 do
+    local charge = charges[requests[place + 1]]
+    replies[size + 1], replies[size + 2], replies[size + 3] =
+      charge.algorithm.tell(charge, requests[place], taken, leased[place])
+    size = size + 3
   end
 end
 
-while position <= #requests do
-  local count, how
-  count, how, position = read('<I2B', requests, position)
-  decide(count, how == 1)
+local values = {}
+split(packed_windows(), WINDOW, values)
+split(pack('<' .. rep('ddd', bucket_count), unpack(buckets, 1, 3 * bucket_count)), BUCKET, values)
+for place = behind_buckets + 1, count do
+  local log = logs[place]
+  values[place] = changed[place] and pack('<I4Bd', log.used, log.is_condensed, log.latest) .. log.entries
 end
+save(values, changed)
 
-save(changed)
-local texts = {}
-for key, expiry in pairs(expiries) do
-  local text = texts[expiry]
-  if not text then
-    text = string.format('%d', expiry)
-    texts[expiry] = text
-  end
-  call('SET', KEYS[others + key], save_other(kinds[key], states[key]), 'PX', text)
-end
-
-return concat(replies)
+return pack('<' .. rep('d', size), unpack(replies))

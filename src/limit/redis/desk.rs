@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::RedisLimiterError;
-use super::request::{Answer, Request};
-use super::wire::{Batch, Kind, MOST_KEYS, MOST_PERIODS};
+use super::request::{Answer, GroupKey, Item, Request};
+use super::wire::{Batch, Kind, MOST_GROUPS, MOST_KEYS};
 use crate::redis_link::{Link, LinkedScript, RedisLinkError};
 
 /// Gathers what is asked while Redis is busy, and asks it in one call.
@@ -213,17 +213,17 @@ impl Queue {
     fn next_of(&mut self, kind: Kind) -> Vec<Question> {
         let waiting = self.waiting(kind);
         let (mut questions, mut charges) = (Vec::with_capacity(waiting.len().min(kind.most_requests())), 0);
-        let mut periods: SmallVec<[i64; MOST_PERIODS]> = SmallVec::new();
+        let mut groups: SmallVec<[GroupKey; MOST_GROUPS]> = SmallVec::new();
         while questions.len() < kind.most_requests()
             && let Some(question) = waiting.front()
         {
             let items = &question.request.items;
-            for period in items.iter().map(|item| item.rule.period) {
-                if !periods.contains(&period) {
-                    periods.push(period);
+            for group in items.iter().map(Item::group) {
+                if !groups.contains(&group) {
+                    groups.push(group);
                 }
             }
-            let is_too_much = charges + items.len() > MOST_KEYS || periods.len() > MOST_PERIODS;
+            let is_too_much = charges + items.len() > MOST_KEYS || groups.len() > MOST_GROUPS;
             if is_too_much && !questions.is_empty() {
                 break;
             }

@@ -57,14 +57,14 @@ pub use crate::redis_link::RedisLinkError;
 /// that [`Retry-After`](crate::limit::LimitState) and resets are right on a node whose clock is wrong.
 ///
 /// # What is kept
-/// Counters of fixed windows with the same period are together in a hash, one for each period that windows end in. Each
-/// takes about 90 bytes of Redis, and 180 if it was used in two periods running. A hash is freed in the background when the
-/// period after it begins and somebody asks, so that a counter is gone two periods after it was last used at the latest.
-/// Where nobody asks, it expires a minute later: Redis frees a million counters in about a second then, in which it serves
-/// nobody, unless it is told `lazyfree-lazy-expire yes`.
+/// Counters with the same algorithm and period are together in a hash, one for each period that they are over in. Each takes
+/// about 100 bytes of Redis, under a sliding window up to 980, and twice that if it was used in two periods running. A hash is
+/// freed in the background when the period after it begins and somebody asks, so that a counter is gone two periods after it
+/// was last used at the latest. Where nobody asks, it expires a minute later: Redis frees a million counters in about a second
+/// then, in which it serves nobody, unless it is told `lazyfree-lazy-expire yes`.
 ///
-/// A counter under another algorithm is a key of about 180 bytes, and under a sliding window up to 768 bytes more. It is gone
-/// when it is as good as new, and a second more.
+/// A [burst](Quota::burst) that takes longer than its period to come back counts for a period twice, four times … as long, so
+/// that it does. Where a quota is changed so that this is another one, its counters begin anew.
 ///
 /// No key has text behind the prefix and the version of the format, and each has a time to live. Addresses have counters, too:
 /// give Redis a `maxmemory`, and the policy `noeviction`, under which it refuses to count when it is full; any other makes it

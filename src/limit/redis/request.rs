@@ -30,15 +30,21 @@ pub(super) struct Item {
     pub(super) extra: u32,
 }
 
-/// How much longer than it has to be a counter is kept, in milliseconds. Tests that tell the time take longer than they say.
-const MARGIN: u64 = if cfg!(test) { 60_000 } else { 1_000 };
-
 /// Names a counter, apart from the limiter's prefix: kind of subject, fingerprint, identity of the quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct CounterKey {
     kind: SubjectKind,
     fingerprint: [u64; 2],
     identity: u64,
+}
+
+/// What counters have in common that are kept together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GroupKey {
+    /// By the numbers that the scripts know.
+    pub(super) algorithm: u8,
+    /// So long after a counter was last changed it is as good as new, at the latest: in microseconds.
+    pub(super) span: u64,
 }
 
 /// What the script says of a request.
@@ -174,15 +180,18 @@ impl Item {
         }
     }
 
-    /// How long a counter that is no fixed window is kept after its last change, in milliseconds: until it is as good as new,
-    /// and a second more.
-    pub(super) fn expiry(&self) -> u64 {
-        let (whole, _) = self.micros_for(u64::from(self.rule.capacity));
-        let micros = match self.algorithm {
-            Algorithm::Gcra => whole.saturating_add(1),
-            _ => self.rule.period.unsigned_abs(),
-        };
-        micros.div_ceil(1_000).saturating_add(MARGIN)
+    /// Which counters are kept together with that of this charge.
+    pub(super) fn group(&self) -> GroupKey {
+        let period = self.rule.period.unsigned_abs();
+        match self.algorithm {
+            Algorithm::FixedWindow => GroupKey { algorithm: 1, span: period },
+            Algorithm::Gcra => {
+                // Powers of two: a counter stays the same when limit and burst change a little.
+                let periods = self.rule.capacity.div_ceil(self.rule.limit).next_power_of_two();
+                GroupKey { algorithm: 2, span: period.saturating_mul(u64::from(periods)) }
+            }
+            Algorithm::SlidingWindow => GroupKey { algorithm: 3, span: period },
+        }
     }
 
     /// How long so many permits take to come back, in microseconds, and the rest in parts of the

@@ -101,16 +101,25 @@ fn redis_decides_as_memory_does() {
         .unwrap();
 }
 
-/// More instants than a sliding window tells apart.
+/// More instants than a sliding window tells apart, and pauses after which they are over one by one.
 #[test]
 fn a_crowded_sliding_window_is_condensed_as_in_memory() {
     if !services() {
         return;
     }
     let runtime = one_thread();
-    let quota = Quota::new(1_000, Duration::from_micros(6_301)).algorithm(Algorithm::SlidingWindow);
-    let calls: Vec<Call> = (0..600).map(|n| ((n * 7_919) % 61, true, vec![(0, 0, 1 + (n % 8) as u32)])).collect();
-    same(&[quota], &calls, &runtime).unwrap();
+    let quota = Quota::new(10_000, Duration::from_micros(6_301)).algorithm(Algorithm::SlidingWindow);
+    let step = prop_oneof![6 => 0i64..60, 2 => 0i64..10];
+    let crowd = prop::collection::vec((step, 1u32..9), 200..400);
+    let pause = (6_100i64..6_290, prop::collection::vec((0i64..20, 1u32..9), 20));
+    let crowds = (crowd.clone(), pause.clone(), crowd, pause);
+    runner(10)
+        .run(&crowds, |(first, (long, few), second, (longer, last))| {
+            let parts = [first, vec![(long, 1)], few, second, vec![(longer, 1)], last].concat();
+            let calls: Vec<Call> = parts.into_iter().map(|(step, cost)| (step, true, vec![(0, 0, cost)])).collect();
+            same(std::slice::from_ref(&quota), &calls, &runtime)
+        })
+        .unwrap();
 }
 
 /// Steps of time, and what is charged at once then: to whom, under which quota, and how much.
@@ -194,12 +203,15 @@ fn a_request_may_have_as_many_charges_as_a_call_has_counters_and_no_more() {
     }
     let (redis, now) = (limiter(), Timestamp::from_unix_micros(NOON));
     set_time(&redis, NOON);
-    let quota = Quota::per_hour(1);
-    let charges: Vec<_> = (0..=1_024).map(|n: u32| Charge::new(Subject::key(&n.to_string()), &quota)).collect();
-    one_thread().block_on(async {
-        assert!(redis.take(&charges[..1_024], Detail::Closest, now).await.unwrap().is_admitted());
-        assert!(!redis.take(&charges[1_000..1_024], Detail::Closest, now).await.unwrap().is_admitted());
-        let error = redis.take(&charges, Detail::Closest, now).await.unwrap_err();
-        assert!(matches!(error, RedisLimiterError::TooManyCharges(1_024)), "{error:?}");
-    });
+    let runtime = one_thread();
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::Gcra] {
+        let quota = Quota::per_hour(1).algorithm(algorithm);
+        let charges: Vec<_> = (0..=1_024).map(|n: u32| Charge::new(Subject::key(&n.to_string()), &quota)).collect();
+        runtime.block_on(async {
+            assert!(redis.take(&charges[..1_024], Detail::Closest, now).await.unwrap().is_admitted());
+            assert!(!redis.take(&charges[1_000..1_024], Detail::Closest, now).await.unwrap().is_admitted());
+            let error = redis.take(&charges, Detail::Closest, now).await.unwrap_err();
+            assert!(matches!(error, RedisLimiterError::TooManyCharges(1_024)), "{error:?}");
+        });
+    }
 }

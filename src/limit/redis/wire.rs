@@ -1,26 +1,23 @@
 //! Packing requests for the scripts, and unpacking their answers.
 
+mod charges;
 mod groups;
 mod mixed;
 mod windows;
 
 use std::collections::HashMap;
 
+use self::charges::Charges;
+pub(super) use self::charges::LEASED_PART;
 use self::groups::{Groups, PackedGroups};
-use self::mixed::Others;
-use self::windows::Charges;
 use super::request::{Answer, CounterKey, Request};
-use crate::limit::Algorithm;
 use crate::redis_link::RedisLinkError;
 
 /// How many counters one call of a script may touch: what Lua can put on its stack, with room to spare.
 pub(super) const MOST_KEYS: usize = 1_024;
 
-/// How many periods the requests of one call may have: each is more work for Redis.
-pub(super) const MOST_PERIODS: usize = 16;
-
-/// A lease is at most this part of what is left, beyond what is asked for.
-pub(super) const LEASED_PART: u32 = 8;
+/// How many groups of counters the requests of one call may have: each is more work for Redis.
+pub(super) const MOST_GROUPS: usize = 16;
 
 /// Which script decides on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +39,12 @@ impl Kind {
 
     pub(super) const fn script(self) -> &'static str {
         match self {
-            Self::Windows => concat!(include_str!("generations.lua"), include_str!("windows.lua")),
-            Self::Mixed => concat!(include_str!("generations.lua"), include_str!("decide.lua")),
+            Self::Windows => {
+                concat!(include_str!("generations.lua"), include_str!("charges.lua"), include_str!("windows.lua"))
+            }
+            Self::Mixed => {
+                concat!(include_str!("generations.lua"), include_str!("charges.lua"), include_str!("decide.lua"))
+            }
         }
     }
 }
@@ -55,7 +56,6 @@ pub(super) struct Batch {
     names: Names,
     groups: Vec<u8>,
     fields: Vec<u8>,
-    /// The charges of plain requests, each once.
     charges: Charges,
     packed: Vec<u8>,
 }
@@ -77,29 +77,28 @@ impl Batch {
         requests: impl ExactSizeIterator<Item = &'a Request> + Clone,
         prefix: &str,
     ) -> Self {
-        let (mut groups, mut others) = (Groups::with_capacity(requests.len()), Others::default());
+        let mut groups = Groups::with_capacity(requests.len());
         let mut numbers = Vec::with_capacity(requests.len());
-        numbers.extend(requests.clone().flat_map(|request| &request.items).map(|item| match item.algorithm {
-            Algorithm::FixedWindow => groups.number(item),
-            _ => others.number(item),
-        }));
+        numbers.extend(requests.clone().flat_map(|request| &request.items).map(|item| groups.number(item)));
         let mut names = Names::new(prefix);
         let PackedGroups { groups, fields, places } = groups.pack(&mut names);
-        others.name(&mut names);
         let mut batch = Self { kind, names, groups, fields, packed: Vec::new(), charges: Charges::default() };
         let mut numbers = numbers.into_iter();
         for request in requests {
-            // From 1 as the scripts count.
-            let placed = request.items.iter().zip(&mut numbers).map(|(item, number)| match item.algorithm {
-                Algorithm::FixedWindow => (item, places.get(usize::from(number)).map_or(0, |place| *place)),
-                _ => (item, number + 1),
-            });
-            match kind {
-                Kind::Windows => batch.add_plain(placed),
-                Kind::Mixed => batch.add(request, placed),
+            if kind == Kind::Mixed {
+                batch.push(mixed::head(request));
+            }
+            for (item, number) in request.items.iter().zip(&mut numbers) {
+                let charge = batch.charges.place(item);
+                batch.push(places.get(usize::from(number)).map_or(0, |place| *place));
+                batch.push(charge);
             }
         }
         batch
+    }
+
+    fn push(&mut self, number: u16) {
+        self.packed.extend_from_slice(&number.to_le_bytes());
     }
 
     /// `KEYS` of the scripts.

@@ -1,8 +1,10 @@
-//! Counters of fixed windows when the generation of their hashes turns.
+//! Counters when the generation of their hashes turns.
 
 use std::collections::HashMap;
 
 use super::*;
+use crate::limit::Verdict;
+use crate::limit::counter::{Counter, Rule};
 
 const PERIOD: i64 = 1_000_000;
 
@@ -164,4 +166,76 @@ fn however_the_clock_steps_no_permit_is_taken_twice() {
     ];
     let steps = prop::collection::vec((step, any::<bool>(), any::<bool>()), 1..60);
     runner(100).run(&steps, |steps| never_twice(&steps)).unwrap();
+}
+
+/// Counters that are over are forgotten some time or other, and begin anew; all others are as they were left, whatever the
+/// clock does.
+fn as_left(quota: &Quota, steps: &[Step]) -> Result<(), TestCaseError> {
+    let scene = Scene::new();
+    let rule = Rule::of(quota).unwrap();
+    let (mut now, mut latest) = (NOON, NOON);
+    let mut counters: HashMap<&str, Counter> = HashMap::new();
+    for (step, is_first, is_greedy) in steps {
+        now += step;
+        latest = latest.max(now);
+        let (subject, cost) = (if *is_first { "a" } else { "b" }, if *is_greedy { 3 } else { 1 });
+        let counter = counters.entry(subject).or_insert_with(|| Counter::new(quota.counting()));
+        let said = scene.take_all(&[Charge::new(Subject::key(subject), quota).cost(cost)], now);
+        let said = said.each().unwrap()[0];
+        let at = Timestamp::from_unix_micros(now);
+        let (stood, is_over) = (counter.look(&rule, u64::from(cost), at), counter.free_at() <= latest);
+        let charge = |counter: &mut Counter| match counter.look(&rule, u64::from(cost), at) {
+            state if state.verdict == Verdict::Admitted => counter.take(&rule, cost, at),
+            state => state,
+        };
+        if charge(counter) != said {
+            prop_assert!(is_over, "{:?} where {:?} was expected at {}", said, stood, now);
+            *counter = Counter::new(quota.counting());
+            prop_assert_eq!(charge(counter), said, "at {}, of a new counter", now);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_the_algorithm_and_however_the_clock_steps_what_is_not_over_is_as_it_was_left() {
+    if !services() {
+        return;
+    }
+    let period = Duration::from_micros(PERIOD.unsigned_abs());
+    let gcra = Quota::new(5, period).algorithm(Algorithm::Gcra);
+    let quotas = [
+        Quota::new(5, period),
+        Quota::new(5, period).algorithm(Algorithm::SlidingWindow),
+        gcra.clone(),
+        gcra.clone().burst(3),
+        gcra.burst(23),
+    ];
+    let step = prop_oneof![
+        6 => 0..PERIOD / 4,
+        2 => -PERIOD / 2..PERIOD,
+        1 => -5 * PERIOD..12 * PERIOD,
+    ];
+    let steps = prop::collection::vec((step, any::<bool>(), any::<bool>()), 1..60);
+    runner(150).run(&(prop::sample::select(quotas.to_vec()), steps), |(quota, steps)| as_left(&quota, &steps)).unwrap();
+}
+
+#[test]
+fn a_burst_that_is_changed_a_little_keeps_its_counter() {
+    if !services() {
+        return;
+    }
+    let scene = Scene::new();
+    let gcra = |limit, burst| Quota::new(limit, Duration::from_secs(1)).algorithm(Algorithm::Gcra).burst(burst);
+    let left = |quota: &Quota| {
+        let decision = scene.take_all(&[Charge::new(Subject::key("a"), quota)], NOON);
+        decision.each().unwrap()[0].remaining
+    };
+    assert_eq!(left(&gcra(10, 10)), 9);
+    assert_eq!(left(&gcra(10, 5)), 3, "a tenth of a second is one permit");
+    assert_eq!(left(&gcra(20, 20)), 15, "two tenths are four");
+    assert_eq!(left(&gcra(10, 15)), 14, "it takes more than a period to come back: another counter");
+    assert_eq!(left(&gcra(10, 20)), 18);
+    assert_eq!(left(&gcra(10, 25)), 24, "and more than two");
+    assert_eq!(left(&gcra(10, 40)), 38, "as this does");
 }

@@ -1,11 +1,11 @@
-//! Counters of fixed windows, in groups that share hashes: `generations.lua`.
+//! Counters in groups that share hashes: `generations.lua`.
 
 use smallvec::SmallVec;
 
 use super::{Index, Names};
-use crate::limit::redis::request::{CounterKey, Item};
+use crate::limit::redis::request::{CounterKey, GroupKey, Item};
 
-/// How much longer than its windows a hash is kept, in milliseconds. Whoever asks next frees it in the background, and Redis
+/// How much longer than its counters a hash is kept, in milliseconds. Whoever asks next frees it in the background, and Redis
 /// would free it while everybody waits, so that it is left to expire only where nobody asks.
 const KEPT_FOR: u64 = 60_000;
 
@@ -18,11 +18,13 @@ pub(super) struct Groups {
     index: Index,
 }
 
-/// Counters with the same period.
+/// Counters with the same algorithm and span.
 #[derive(Debug)]
 struct Group {
-    period: i64,
+    key: GroupKey,
     size: u16,
+    /// How many counters are in groups before it.
+    before: u16,
 }
 
 /// What the scripts are told of groups.
@@ -48,10 +50,10 @@ impl Groups {
         let next = self.counters.len() as u16;
         let Self { groups, counters, index } = self;
         *index.entry(item.key).or_insert_with(|| {
-            let period = item.rule.period;
-            let known = groups.iter().position(|group| group.period == period);
+            let key = item.group();
+            let known = groups.iter().position(|group| group.key == key);
             let group = known.unwrap_or_else(|| {
-                groups.push(Group { period, size: 0 });
+                groups.push(Group { key, size: 0, before: 0 });
                 groups.len() - 1
             });
             groups[group].size += 1;
@@ -61,24 +63,26 @@ impl Groups {
     }
 
     /// Adds the names of their hashes, three for each group.
-    pub(super) fn pack(&self, names: &mut Names) -> PackedGroups {
-        let mut packed = Vec::with_capacity(self.groups.len() * 18);
-        let mut next: SmallVec<[u16; 4]> = SmallVec::new();
-        let mut before = 0;
-        for group in &self.groups {
+    pub(super) fn pack(mut self, names: &mut Names) -> PackedGroups {
+        // The scripts want them in the order of their algorithms.
+        let mut order: SmallVec<[&mut Group; 4]> = self.groups.iter_mut().collect();
+        order.sort_by_key(|group| group.key.algorithm);
+        let (mut packed, mut before) = (Vec::with_capacity(order.len() * 19), 0);
+        for group in order {
+            let GroupKey { algorithm, span } = group.key;
             for generation in 0..3 {
-                names.add(&[&group.period.to_be_bytes(), &[generation]]);
+                names.add(&[&[algorithm], &span.to_be_bytes(), &[generation]]);
             }
-            let numbers = [group.period.unsigned_abs(), KEPT_FOR];
-            numbers.iter().for_each(|number| packed.extend_from_slice(&(*number as f64).to_le_bytes()));
+            packed.push(algorithm);
+            [span, KEPT_FOR].iter().for_each(|number| packed.extend_from_slice(&(*number as f64).to_le_bytes()));
             packed.extend_from_slice(&group.size.to_le_bytes());
-            next.push(before);
+            group.before = before;
             before += group.size;
         }
         let mut fields = vec![0; self.counters.len() * CounterKey::LENGTH];
         let (slots, _) = fields.as_chunks_mut();
         let place = |(key, group): &(CounterKey, u16)| {
-            let place = &mut next[usize::from(*group)];
+            let place = &mut self.groups[usize::from(*group)].before;
             slots[usize::from(*place)] = key.bytes();
             *place += 1;
             *place
