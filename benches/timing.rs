@@ -3,7 +3,9 @@
 //! As dudect does it (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant time?", 2017): two classes of inputs are
 //! measured in random order, and Welch's t-test says whether their times differ, on all samples and on those under
 //! several bounds, since what takes long was mostly interrupted. |t| over 10 is a difference that can be measured. Each
-//! class is several inputs, so that what is told apart is a class and not where an input happens to lie.
+//! class is several inputs, so that what is told apart is a class and not where an input happens to lie. That is not enough
+//! for a nanosecond: where all of them lie differs from process to process. So several processes measure, and a difference is
+//! one that each of them has found, with the same sign.
 //!
 //! The first pair is a control: a comparison that stops at the first difference, which has to be found. The program ends
 //! with 1 if one of the others is, and with 2 if the control is not, since the others say nothing then. A number as its
@@ -13,7 +15,7 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::pin::pin;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -35,46 +37,99 @@ use tower_api_key::source::{EnvKeys, MemoryKeys};
 
 /// A difference that can be measured.
 const BOUND: f64 = 10.0;
+/// How many processes measure.
+const PROCESSES: usize = 3;
 /// Inputs of each class.
 const INPUTS: usize = 16;
 const SECRET: &str = "a-secret-of-thirty-two-bytes-and-more";
 const NOW: i64 = 1_795_000_000;
 
-/// Two classes of inputs, and what is done with them; so often in a sample that the clock can tell.
+/// Two classes of inputs, and what is done with them.
 struct Pair {
     name: &'static str,
-    calls: usize,
-    /// Of class 0 or 1, the input of this number.
-    call: Box<dyn Fn(usize, usize)>,
+    /// How often that is done in a sample: so often that the clock can tell.
+    calls: u32,
+    /// How long a sample takes, in nanoseconds: of class 0 or 1, the input of this number.
+    sample: Box<dyn Fn(usize, usize) -> f64>,
 }
 
-fn pair(name: &'static str, calls: usize, call: impl Fn(usize, usize) + 'static) -> Pair {
-    Pair { name, calls, call: Box::new(call) }
+/// `make` copies an input into memory that it shares with all others, since where it lies can be told, too.
+fn pair<I: 'static, C>(
+    name: &'static str,
+    calls: u32,
+    classes: [[I; INPUTS]; 2],
+    make: impl Fn(&I) -> C + 'static,
+    call: impl Fn(&C, usize, usize) + 'static,
+) -> Pair {
+    let sample = move |class: usize, number: usize| {
+        let copy = make(&classes[class][number]);
+        let begun = Instant::now();
+        for _ in 0..calls {
+            call(black_box(&copy), class, number);
+        }
+        begun.elapsed().as_nanos() as f64
+    };
+    Pair { name, calls, sample: Box::new(sample) }
 }
 
 fn main() -> ExitCode {
-    let samples = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
-    let control = measure(&control(), samples).abs();
-    let found = pairs().iter().filter(|pair| measure(pair, samples).abs() > BOUND).count();
-    if control <= BOUND {
-        println!("the control was not found: take more samples");
-        return ExitCode::from(2);
+    let arguments: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let samples = arguments.first().copied().unwrap_or(100_000);
+    if let Some(seed) = arguments.get(1) {
+        for pair in pairs() {
+            let (median, t) = measure(&pair, samples, *seed as u64);
+            println!("{median} {t}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let runs: Vec<_> = (0..PROCESSES).map(|seed| another(samples, seed)).collect();
+    let mut found = 0;
+    for (number, pair) in pairs().iter().enumerate() {
+        let ts: Vec<f64> = runs.iter().map(|run| run[number].1).collect();
+        let (median, is_found) = (runs[0][number].0, common(&ts).abs() > BOUND);
+        let verdict = if is_found { "told apart" } else { "not told apart" };
+        let ts: Vec<_> = ts.iter().map(|t| format!("{t:9.2}")).collect();
+        println!("{:55} {median:8.1} ns  t {}  {verdict}", pair.name, ts.join(" "));
+        if number == 0 && !is_found {
+            println!("the control was not found: take more samples");
+            return ExitCode::from(2);
+        }
+        found += usize::from(number > 0 && is_found);
     }
     if found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What another process measures: for each pair the median in nanoseconds, and t.
+fn another(samples: usize, seed: usize) -> Vec<(f64, f64)> {
+    let program = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
+    let output = Command::new(program).args([samples, seed].map(|number| number.to_string())).output();
+    let output = output.unwrap_or_else(|error| panic!("{error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let numbers =
+        |line: &str| line.split_once(' ').and_then(|(one, other)| Some((one.parse().ok()?, other.parse().ok()?)));
+    let measured: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().filter_map(numbers).collect();
+    assert_eq!(measured.len(), pairs().len(), "{errors}");
+    measured
+}
+
+/// The t that is nearest to 0; 0 if they are of both signs.
+fn common(ts: &[f64]) -> f64 {
+    let nearest = ts.iter().copied().min_by(|one, other| one.abs().total_cmp(&other.abs())).unwrap_or_default();
+    if ts.iter().all(|t| t.signum() == nearest.signum()) { nearest } else { 0.0 }
 }
 
 /// A comparison that stops at the first difference: at byte 0, or at byte 31.
 fn control() -> Pair {
     let secret = random_bytes(1);
-    let classes = digests(&secret);
-    pair("control: early exit", 64, move |class, number| {
-        let other = &classes[class][number];
-        black_box(black_box(&secret).iter().zip(black_box(other)).all(|(one, other)| black_box(one == other)));
+    pair("control: early exit", 64, digests(&secret), Clone::clone, move |other, _, _| {
+        black_box(black_box(&secret).iter().zip(other).all(|(one, other)| black_box(one == other)));
     })
 }
 
+/// The control comes first.
 fn pairs() -> Vec<Pair> {
-    let mut pairs = vec![comparison(), guesses(), lengths(), unknown()];
+    let mut pairs = vec![control(), comparison(), guesses(), lengths(), unknown()];
     pairs.extend([token(), auth_js(), better_auth(), identity()]);
     pairs
 }
@@ -82,10 +137,16 @@ fn pairs() -> Vec<Pair> {
 fn comparison() -> Pair {
     let secret = random_bytes(1);
     let of = |bytes| KeyDigest::new(DigestAlgorithm::Sha256, bytes);
-    let (ours, classes) = (of(secret), digests(&secret).map(|class| class.map(of)));
-    pair("digests: first byte, last byte", 64, move |class, number| {
-        black_box(black_box(&ours) == black_box(&classes[class][number]));
-    })
+    let ours = of(secret);
+    pair(
+        "digests: first byte, last byte",
+        64,
+        digests(&secret),
+        move |bytes| of(*bytes),
+        move |other, _, _| {
+            black_box(black_box(&ours) == other);
+        },
+    )
 }
 
 /// The same digest, but for its first or its last byte.
@@ -136,8 +197,8 @@ fn unknown() -> Pair {
 }
 
 fn requests(name: &'static str, layers: Vec<[ApiKeyLayer; 2]>, classes: [[String; INPUTS]; 2]) -> Pair {
-    pair(name, 1, move |class, number| {
-        let request = Request::get("/").header("x-api-key", &classes[class][number]).body(());
+    pair(name, 1, classes, Clone::clone, move |key, class, number| {
+        let request = Request::get("/").header("x-api-key", key).body(());
         let request = request.unwrap_or_else(|error| panic!("{error}"));
         let mut service = layers[number % layers.len()][class].layer(tower::service_fn(inner));
         match pin!(service.call(black_box(request))).poll(&mut Context::from_waker(Waker::noop())) {
@@ -159,13 +220,9 @@ fn token() -> Pair {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes()));
     let token = token.unwrap_or_else(|error| panic!("{error}"));
     let end = token.len();
-    let classes = changed(&token, [end - 43, end - 2]).map(|class| class.map(PresentedSession::bearer));
-    sessions(
-        "a token's signature: first byte, last byte",
-        people.unwrap_or_else(|error| panic!("{error}")),
-        classes,
-        NOW,
-    )
+    let people = people.unwrap_or_else(|error| panic!("{error}"));
+    let classes = changed(&token, [end - 43, end - 2]);
+    sessions("a token's signature: first byte, last byte", people, classes, PresentedSession::bearer, NOW)
 }
 
 fn auth_js() -> Pair {
@@ -175,8 +232,8 @@ fn auth_js() -> Pair {
     let start = cookie.rfind('.').unwrap_or_default() + 1;
     let classes = changed(&cookie, [start, cookie.len() - 2]);
     let name = field(&case, "cookie_name").to_owned();
-    let classes = classes.map(|class| class.map(|text| PresentedSession::cookie(&name, text)));
-    sessions("a tag of Auth.js: first byte, last byte", people, classes, NOW)
+    let make = move |text| PresentedSession::cookie(&name, text);
+    sessions("a tag of Auth.js: first byte, last byte", people, classes, make, NOW)
 }
 
 fn better_auth() -> Pair {
@@ -185,24 +242,22 @@ fn better_auth() -> Pair {
     let people = BetterAuthSessions::builder(secret).cookie_cache(BetterAuthCookieCache::jwt()).build();
     let classes = changed(&cookie, [cookie.rfind('.').unwrap_or_default() + 1, cookie.len() - 2]);
     let name = field(&case, "cookie_name").to_owned();
-    let classes = classes.map(|class| class.map(|text| PresentedSession::cookie(&name, text)));
+    let make = move |text| PresentedSession::cookie(&name, text);
+    let people = people.unwrap_or_else(|error| panic!("{error}"));
     let now = case["now"].as_i64().unwrap_or(NOW);
-    sessions(
-        "a signature of Better Auth: first byte, last byte",
-        people.unwrap_or_else(|error| panic!("{error}")),
-        classes,
-        now,
-    )
+    sessions("a signature of Better Auth: first byte, last byte", people, classes, make, now)
 }
 
 fn sessions(
     name: &'static str,
     people: impl SessionResolver,
-    classes: [[PresentedSession; INPUTS]; 2],
+    classes: [[String; INPUTS]; 2],
+    make: impl Fn(String) -> PresentedSession + 'static,
     now: i64,
 ) -> Pair {
-    pair(name, 1, move |class, number| {
-        let answer = people.resolve_now(black_box(&classes[class][number]), Timestamp::from_unix_seconds(now));
+    let make = move |text: &String| make(text.clone());
+    pair(name, 1, classes, make, move |session, _, _| {
+        let answer = people.resolve_now(session, Timestamp::from_unix_seconds(now));
         assert!(matches!(answer, Some(SessionAnswer::Invalid(_))), "{answer:?}");
     })
 }
@@ -214,17 +269,16 @@ fn identity() -> Pair {
     let mac = hmac::Mac::chain_update(mac.unwrap_or_else(|error| panic!("{error}")), said);
     let signature =
         base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, hmac::Mac::finalize(mac).into_bytes());
-    let classes = changed(&signature, [0, signature.len() - 2]).map(|class| {
-        class.map(|signature| {
-            let mut headers = http::HeaderMap::new();
-            let value = |text: &str| http::HeaderValue::try_from(text).unwrap_or_else(|error| panic!("{error}"));
-            headers.insert(X_IDENTITY, value(said));
-            headers.insert(X_IDENTITY_SIGNATURE, value(&signature));
-            headers
-        })
-    });
-    pair("a signed identity: first byte, last byte", 1, move |class, number| {
-        assert!(verifier.verify(black_box(&classes[class][number]), Timestamp::from_unix_seconds(NOW)).is_err());
+    let make = |signature: &String| {
+        let mut headers = http::HeaderMap::new();
+        let value = |text: &str| http::HeaderValue::try_from(text).unwrap_or_else(|error| panic!("{error}"));
+        headers.insert(X_IDENTITY, value(said));
+        headers.insert(X_IDENTITY_SIGNATURE, value(signature));
+        headers
+    };
+    let classes = changed(&signature, [0, signature.len() - 2]);
+    pair("a signed identity: first byte, last byte", 1, classes, make, move |headers, _, _| {
+        assert!(verifier.verify(headers, Timestamp::from_unix_seconds(NOW)).is_err());
     })
 }
 
@@ -278,18 +332,14 @@ fn text(seed: u64, length: usize) -> String {
     (0..length).map(|_| char::from(b'a' + (numbers.next() % 26) as u8)).collect()
 }
 
-/// Takes samples of both classes in random order, prints what came of it, and returns the t that is farthest from 0.
-fn measure(pair: &Pair, samples: usize) -> f64 {
-    let mut numbers = Numbers(7);
+/// Takes samples of both classes in random order, and returns their median in nanoseconds and the t that is farthest from 0.
+fn measure(pair: &Pair, samples: usize, seed: u64) -> (f64, f64) {
+    let mut numbers = Numbers(seed);
     let mut times: [Vec<f64>; 2] = [Vec::with_capacity(samples), Vec::with_capacity(samples)];
     for sample in 0..samples + samples / 10 {
         let number = numbers.next();
         let (class, input) = ((number & 1) as usize, (number >> 1) as usize % INPUTS);
-        let begun = Instant::now();
-        for call in 0..pair.calls {
-            (pair.call)(class, (input + call) % INPUTS);
-        }
-        let time = begun.elapsed().as_nanos() as f64;
+        let time = (pair.sample)(class, input);
         // The first tenth warms up.
         if sample >= samples / 10 {
             times[class].push(time);
@@ -301,14 +351,10 @@ fn measure(pair: &Pair, samples: usize) -> f64 {
     let parts = [0.5, 0.75, 0.9, 0.95, 0.99, 1.0];
     let t =
         parts.map(|part| welch(&times, bound(part))).into_iter().max_by(|one, other| one.abs().total_cmp(&other.abs()));
-    let t = t.unwrap_or_default();
-    let verdict = if t.abs() > BOUND { "told apart" } else { "not told apart" };
-    let median = bound(0.5) / pair.calls as f64;
-    println!("{:55} {median:8.1} ns  |t| {:8.2}  {verdict}", pair.name, t.abs());
-    t
+    (bound(0.5) / f64::from(pair.calls), t.unwrap_or_default())
 }
 
-/// Welch's t of the times that are at most `bound`.
+/// Welch's t of the times that are at most `bound`; 0 if a class has too few.
 fn welch(times: &[Vec<f64>; 2], bound: f64) -> f64 {
     let [one, other] = times.each_ref().map(|class| {
         let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
@@ -318,8 +364,8 @@ fn welch(times: &[Vec<f64>; 2], bound: f64) -> f64 {
             mean += off / count;
             squares += off * (time - mean);
         }
-        (mean, squares / (count - 1.0_f64).max(1.0) / count.max(1.0))
+        (mean, squares / (count - 1.0) / count)
     });
     let error = (one.1 + other.1).sqrt();
-    if error == 0.0 { 0.0 } else { (one.0 - other.0) / error }
+    if error > 0.0 { (one.0 - other.0) / error } else { 0.0 }
 }

@@ -63,8 +63,8 @@ pub use crate::redis_link::RedisLinkError;
 /// was last used at the latest. Where nobody asks, it expires a minute later: Redis frees a million counters in about a second
 /// then, in which it serves nobody, unless it is told `lazyfree-lazy-expire yes`.
 ///
-/// A [burst](Quota::burst) that takes longer than its period to come back counts for a period twice, four times … as long, so
-/// that it does. Where a quota is changed so that this is another one, its counters begin anew.
+/// Under GCRA with a [burst](Quota::burst) above the limit, that period is two, four, eight … times as long, so that the burst
+/// comes back within it. A counter begins anew when a change of its quota makes that another one.
 ///
 /// No key has text behind the prefix and the version of the format, and each has a time to live. Addresses have counters, too:
 /// give Redis a `maxmemory`, and the policy `noeviction`, under which it refuses to count when it is full; any other makes it
