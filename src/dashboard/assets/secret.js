@@ -22,9 +22,15 @@ export function reveal(secret, name, then) {
 }
 
 function leave() {
-  if (copied) return dialog.close();
+  if (copied) return close();
   warning.hidden = false;
   find("secret-back").focus();
+}
+
+// Cleared first: the event of its closing comes when others have run.
+function close() {
+  clear();
+  dialog.close();
 }
 
 function clear() {
@@ -42,7 +48,7 @@ find("secret-copy").addEventListener("click", async () => {
 // By hand, after it was marked.
 value.addEventListener("copy", () => { copied = true; });
 find("secret-done").addEventListener("click", leave);
-find("secret-drop").addEventListener("click", () => dialog.close());
+find("secret-drop").addEventListener("click", close);
 find("secret-back").addEventListener("click", () => {
   warning.hidden = true;
   find("secret-copy").focus();
