@@ -26,7 +26,7 @@ if not now then
 end
 
 local FIELD, LABEL = 25, 72
-local FIXED, GCRA, SLIDING = 1, 2, 3
+local FIXED, GCRA = 1, 2
 -- How long a counter is; a sliding window is as long as it has to be.
 local WINDOW, BUCKET = 12, 24
 local WIDTHS = { WINDOW, BUCKET }
